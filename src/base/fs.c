@@ -1,0 +1,170 @@
+#include "base/fs.h"
+
+#include "base/cleanup.h"
+#include "base/random.h"
+#include "base/syscalls.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+int fs_open_in_root(int root_fd, const char *path, int flags, mode_t mode)
+{
+    struct open_how how = {
+        .flags = (uint64_t)(unsigned)(flags | O_CLOEXEC),
+        .mode = (flags & (O_CREAT | __O_TMPFILE)) != 0 ? mode : 0,
+        .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+    };
+    int fd;
+    do
+        fd = sys_openat2(root_fd, path, &how, sizeof(how));
+    while (fd < 0 && (errno == EINTR || errno == EAGAIN)); /* EAGAIN: a rename raced, man openat2 */
+    return fd < 0 ? -errno : fd;
+}
+
+int fs_read_fd(int fd, struct buf *out)
+{
+    for (;;) {
+        size_t room = out->max - out->n < 65536 ? out->max - out->n : 65536;
+        char probe;
+        char *at = room != 0 ? buf_reserve(out, room) : &probe;
+        if (at == NULL)
+            return out->error;
+        ssize_t n = read(fd, at, room != 0 ? room : 1);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        if (n == 0)
+            return 0;
+        if (room == 0)
+            return out->error = -ENOBUFS;
+        buf_commit(out, (size_t)n);
+    }
+}
+
+int fs_read_file(int dir_fd, const char *path, struct buf *out, struct err *err)
+{
+    _cleanup_close_ int fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return err_sys(err, -errno, "open '%s'", path);
+    int r = fs_read_fd(fd, out);
+    return r < 0 ? err_sys(err, r, "read '%s'", path) : 0;
+}
+
+int fs_write_all(int fd, const void *p, size_t n)
+{
+    const char *s = p;
+    while (n > 0) {
+        ssize_t k = write(fd, s, n);
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k < 0)
+            return -errno;
+        s += k;
+        n -= (size_t)k;
+    }
+    return 0;
+}
+
+int fs_replace_file(int dir_fd, const char *name, struct slice content, mode_t mode,
+                    struct err *err)
+{
+    char id[9], tmp[NAME_MAX + 1];
+    random_id(id, 8);
+    if ((size_t)snprintf(tmp, sizeof(tmp), ".%s.%s", name, id) >= sizeof(tmp))
+        return err_sys(err, -ENAMETOOLONG, "write '%s'", name);
+    _cleanup_close_ int fd = openat(dir_fd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    if (fd < 0)
+        return err_sys(err, -errno, "create '%s'", tmp);
+    int r = fs_write_all(fd, content.p, content.n);
+    if (r == 0 && fsync(fd) < 0)
+        r = -errno;
+    if (r == 0 && renameat(dir_fd, tmp, dir_fd, name) < 0)
+        r = -errno;
+    if (r < 0) {
+        (void)unlinkat(dir_fd, tmp, 0); /* the failure above is what matters */
+        return err_sys(err, r, "write '%s'", name);
+    }
+    _cleanup_close_ int self = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (self < 0 || fsync(self) < 0)
+        return err_sys(err, -errno, "sync the folder of '%s'", name);
+    return 0;
+}
+
+int fs_mkdir_all(const char *path, mode_t mode, struct err *err)
+{
+    char tmp[PATH_MAX];
+    int r = slice_copy(slice_str(path), tmp, sizeof(tmp));
+    if (r < 0)
+        return err_sys(err, -ENAMETOOLONG, "make folder '%s'", path);
+    for (char *p = tmp; *p != '\0';) {
+        while (*p == '/')
+            p++;
+        while (*p != '/' && *p != '\0')
+            p++;
+        char keep = *p;
+        *p = '\0';
+        struct stat st;
+        if (mkdir(tmp, mode) < 0 && (errno != EEXIST || stat(tmp, &st) < 0 || !S_ISDIR(st.st_mode)))
+            return err_sys(err, errno == EEXIST ? -ENOTDIR : -errno, "make folder '%s'", tmp);
+        *p = keep;
+    }
+    return 0;
+}
+
+enum { REMOVE_DEPTH_MAX = 4096 }; /* bounds the stack and descriptors; a deeper tree is -ELOOP */
+
+static int remove_at(int dir_fd, const char *name, dev_t dev, unsigned depth);
+
+static int remove_content(int fd, dev_t dev, unsigned depth)
+{
+    int own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    DIR *dir = own >= 0 ? fdopendir(own) : NULL;
+    if (dir == NULL) {
+        int saved = errno;
+        (void)fd_close(own);
+        return -saved;
+    }
+    int r = 0;
+    struct dirent *e;
+    while (r == 0 && (errno = 0, e = readdir(dir)) != NULL)
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+            r = remove_at(fd, e->d_name, dev, depth + 1);
+    (void)closedir(dir);
+    return r;
+}
+
+static int remove_at(int dir_fd, const char *name, dev_t dev, unsigned depth)
+{
+    if (unlinkat(dir_fd, name, 0) == 0 || errno == ENOENT)
+        return 0;
+    if (errno != EISDIR && errno != EPERM)
+        return -errno;
+    if (depth > REMOVE_DEPTH_MAX)
+        return -ELOOP;
+    _cleanup_close_ int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return -errno;
+    if (dev != 0 && st.st_dev != dev)
+        return -EXDEV;
+    int r = remove_content(fd, st.st_dev, depth);
+    if (r < 0)
+        return r;
+    return unlinkat(dir_fd, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+int fs_remove_tree(int dir_fd, const char *name, struct err *err)
+{
+    int r = remove_at(dir_fd, name, 0, 0);
+    return r < 0 ? err_sys(err, r, "remove '%s'", name) : 0;
+}
+
+int fs_join(char *dst, size_t cap, const char *dir, const char *name)
+{
+    int n = snprintf(dst, cap, "%s/%s", dir, name);
+    return n < 0 || (size_t)n >= cap ? -ENAMETOOLONG : 0;
+}

@@ -1,0 +1,104 @@
+#include "base/log.h"
+
+#include "base/clock.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static const char *const level_names[] = {"error", "warning", "info", "debug"};
+static_assert(sizeof(level_names) / sizeof(level_names[0]) == LOG_LEVEL_MAX_, "level without name");
+
+static const char *log_program = "silica";
+static enum log_level log_max = LOG_INFO;
+static bool log_as_json;
+static char log_sandbox[64];
+
+void log_setup(const char *program, enum log_level max, bool json)
+{
+    log_program = program;
+    log_max = max;
+    log_as_json = json;
+}
+
+int log_level_parse(struct slice s, enum log_level *ret)
+{
+    for (unsigned i = 0; i < LOG_LEVEL_MAX_; i++)
+        if (slice_eq_str(s, level_names[i])) {
+            *ret = (enum log_level)i;
+            return 0;
+        }
+    return -EINVAL;
+}
+
+void log_context(const char *sandbox_id)
+{
+    (void)snprintf(log_sandbox, sizeof(log_sandbox), "%s", sandbox_id != NULL ? sandbox_id : "");
+}
+
+bool log_allow(struct log_rate *rate, unsigned burst)
+{
+    unsigned long long now_s = clock_monotonic_ns() / NS_PER_S;
+    if (rate->window_s != now_s) {
+        rate->window_s = now_s;
+        rate->count = 0;
+    }
+    return rate->count++ < burst;
+}
+
+const char *log_quote(struct slice s, char *dst, size_t cap)
+{
+    static const char digits[] = "0123456789abcdef";
+    size_t k = 0;
+    for (size_t i = 0; i < s.n && k + 5 < cap; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\') {
+            dst[k++] = (char)c;
+            continue;
+        }
+        dst[k++] = '\\';
+        dst[k++] = 'x';
+        dst[k++] = digits[c >> 4];
+        dst[k++] = digits[c & 15];
+    }
+    if (cap > 0)
+        dst[k] = '\0';
+    return dst;
+}
+
+/* A log line is one write(2), so that lines of several processes do not mix. */
+static void emit(enum log_level level, const char *msg)
+{
+    char at[RFC3339_BYTES], line[1600], quoted[1200];
+    rfc3339_format(clock_wall_ns() / 1000000 * 1000000, at);
+    log_quote(slice_str(msg), quoted, sizeof(quoted));
+    int n;
+    if (log_as_json)
+        n = snprintf(line, sizeof(line),
+                     "{\"time\":\"%s\",\"level\":\"%s\",\"program\":\"%s\",\"sandbox\":\"%s\","
+                     "\"message\":\"%s\"}\n",
+                     at, level_names[level], log_program, log_sandbox, quoted);
+    else
+        n = snprintf(line, sizeof(line), "%s %s %s: %s%s%s\n", at, log_program, level_names[level],
+                     msg, log_sandbox[0] != '\0' ? " sandbox=" : "", log_sandbox);
+    if (n < 0)
+        return;
+    size_t len = (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1;
+    (void)!write(STDERR_FILENO, line, len); /* nowhere to report a failing log */
+}
+
+void log_write(enum log_level level, const char *fmt, ...)
+{
+    if (level > log_max)
+        return;
+    int saved = errno;
+    char msg[1024];
+    va_list ap;
+    va_start(ap, fmt);
+    if (vsnprintf(msg, sizeof(msg), fmt, ap) >= 0)
+        emit(level, msg);
+    va_end(ap);
+    errno = saved;
+}

@@ -1,0 +1,118 @@
+/*
+ * HTTP/1.1 server on a libuv loop.
+ *
+ * One connection carries one exchange (request and response) at a time; pipelined bytes wait. The
+ * body is pulled: nothing is read from the socket unless http_x_read() asks for it (or the head of
+ * the next request is awaited), so a handler that does not read stops its client. Writes are queued
+ * up to a high-water mark; a handler that sees -EAGAIN waits for on_writable before it writes on.
+ *
+ * All calls and callbacks run on the loop's thread. No callback is ever invoked from inside a call
+ * on the exchange, and on_closed is the last one: after it the exchange is gone.
+ */
+#pragma once
+
+#include "http/head.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <uv.h>
+
+struct http_server;
+struct http_exchange;
+
+enum {
+    HTTP_OUT_HIGH_WATER = 262144, /* bytes queued for one connection before -EAGAIN */
+    HTTP_OUT_LOW_WATER = 65536,
+};
+
+/* Every wait has a deadline; 0 takes the default. */
+struct http_server_opts {
+    unsigned head_timeout_ms;  /* from the first byte of a request to the end of its head; 30000 */
+    unsigned idle_timeout_ms;  /* a connection without a request; 620000 */
+    unsigned body_timeout_ms;  /* a pulled body that makes no progress; 120000 */
+    unsigned write_timeout_ms; /* queued output that makes no progress; 120000 */
+    unsigned max_connections;  /* more are answered 503 and closed; 4096 */
+    bool half_close_is_close;  /* a client's FIN during the response counts as gone */
+};
+
+/* A request head has arrived. Must answer (now or later) by http_x_respond() or http_x_abort(). */
+typedef void (*http_handler)(struct http_exchange *x, void *user);
+
+struct http_x_callbacks {
+    /* Answer to one http_x_read(): some bytes (borrowed until return), or n == 0: end of body. */
+    void (*on_body)(struct http_exchange *x, struct slice data, void *user);
+    /* The queue fell below the low-water mark after a -EAGAIN. */
+    void (*on_writable)(struct http_exchange *x, void *user);
+    /*
+     * Always called exactly once, last. reason 0: the whole response was handed to the kernel;
+     * -ECONNRESET: the peer went away; -ETIMEDOUT: a deadline; -EBADMSG: malformed body;
+     * -ECANCELED: http_x_abort() or server shutdown.
+     */
+    void (*on_closed)(struct http_exchange *x, int reason, void *user);
+};
+
+/* listen_fd is taken over (non-blocking, listening TCP or unix socket). */
+int http_server_new(uv_loop_t *loop, int listen_fd, const struct http_server_opts *opts,
+                    http_handler handler, void *user, struct http_server **ret, struct err *err);
+/* Stop accepting; idle connections close, active ones finish unless `now`. done(user) once. */
+void http_server_close(struct http_server *s, bool now, void (*done)(void *user), void *user);
+
+/* The head; valid until on_closed. */
+const struct http_head *http_x_head(const struct http_exchange *x);
+uv_loop_t *http_x_loop(const struct http_exchange *x);
+void http_x_peer(const struct http_exchange *x, struct sockaddr_storage *ret);
+
+/* Install callbacks; all members may be NULL. Must be called from within the handler, or never. */
+void http_x_set_callbacks(struct http_exchange *x, const struct http_x_callbacks *cb, void *user);
+void *http_x_user(const struct http_exchange *x);
+
+/* Ask for the next piece of the body; one outstanding at a time. Sends 100 Continue if expected. */
+void http_x_read(struct http_exchange *x);
+
+/*
+ * Collect the whole body, at most `max` bytes, and call done once with it (borrowed until return)
+ * or with a negative error: -EMSGSIZE (too large; answer 413), -ECONNRESET, -EBADMSG, -ETIMEDOUT.
+ * Replaces the use of http_x_read() for this exchange. Not called when the exchange closes first.
+ */
+void http_x_read_all(struct http_exchange *x, size_t max,
+                     void (*done)(struct http_exchange *x, int result, struct slice body,
+                                  void *user),
+                     void *user);
+
+enum { HTTP_LENGTH_UNKNOWN = -1 };
+
+/*
+ * Start the response. `length` is the exact number of body bytes, or HTTP_LENGTH_UNKNOWN: chunked
+ * (until close for HTTP/1.0). Date, Connection, Content-Length and Transfer-Encoding are ours and
+ * refused in `headers` (-EINVAL). 204, 304 and answers to HEAD carry no body. Headers are copied.
+ */
+int http_x_respond(struct http_exchange *x, unsigned status, const struct http_header *headers,
+                   size_t n_headers, int64_t length);
+/* Interim 1xx answer other than 101. */
+int http_x_respond_interim(struct http_exchange *x, unsigned status,
+                           const struct http_header *headers, size_t n_headers);
+/*
+ * Body bytes (copied). Returns 0; -EAGAIN: taken, but over the high-water mark, write no more until
+ * on_writable; -EPIPE: the exchange is closing, bytes dropped; -EMSGSIZE: more than `length`.
+ */
+int http_x_write(struct http_exchange *x, struct slice data);
+/* End of the response. If fewer than `length` bytes were written the connection is cut. */
+void http_x_end(struct http_exchange *x);
+/* Trailer fields for a chunked response, before http_x_end(). */
+int http_x_trailer(struct http_exchange *x, const struct http_header *headers, size_t n_headers);
+/* Cut the connection; on_closed(-ECANCELED) follows. */
+void http_x_abort(struct http_exchange *x);
+
+/* respond + write + end in one. content_type may be NULL. */
+void http_x_reply(struct http_exchange *x, unsigned status, const char *content_type,
+                  struct slice body);
+/* The same with extra headers. */
+void http_x_reply_with(struct http_exchange *x, unsigned status, const struct http_header *headers,
+                       size_t n_headers, struct slice body);
+
+/*
+ * Answer 101 and become a tunnel: from now on http_x_read() and http_x_write() move raw bytes both
+ * ways (on_body with n == 0: the peer's end of stream), http_x_end() sends our end of stream, and
+ * on_closed(0) follows when both directions ended. Allowed only if head->upgrade.
+ */
+int http_x_upgrade(struct http_exchange *x, const struct http_header *headers, size_t n_headers);

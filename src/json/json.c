@@ -1,0 +1,171 @@
+#include "json/json.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+int json_parse(struct slice text, json_t **ret_root, struct err *err)
+{
+    json_error_t e;
+    json_t *root = json_loadb(text.p != NULL ? text.p : "", text.n,
+                              JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
+    if (root == NULL)
+        return err_set(err, -EBADMSG, ERR_INVALID, "invalid JSON at line %d, column %d: %.150s",
+                       e.line, e.column, e.text);
+    *ret_root = root;
+    return 0;
+}
+
+static size_t put_step(const struct json_ref *ref, char *dst, size_t cap)
+{
+    size_t n = ref->up != NULL ? put_step(ref->up, dst, cap) : 0;
+    int k = 0;
+    if (ref->up == NULL || n >= cap)
+        return n;
+    if (ref->key == NULL)
+        k = snprintf(dst + n, cap - n, "[%zu]", ref->index);
+    else
+        k = snprintf(dst + n, cap - n, "%s%.64s", n != 0 ? "." : "", ref->key);
+    return k > 0 ? n + (size_t)k : n;
+}
+
+const char *json_path(const struct json_ref *ref, char *dst, size_t cap)
+{
+    dst[0] = '\0';
+    (void)put_step(ref, dst, cap);
+    return dst;
+}
+
+int json_refuse(const struct json_ref *ref, struct err *err, const char *fmt, ...)
+{
+    char path[160], what[ERR_MSG_BYTES];
+    va_list ap;
+    va_start(ap, fmt);
+    if (vsnprintf(what, sizeof(what), fmt, ap) < 0)
+        what[0] = '\0';
+    va_end(ap);
+    json_path(ref, path, sizeof(path));
+    return err_set(err, -EINVAL, ERR_INVALID, "%s %s", path[0] != '\0' ? path : "body", what);
+}
+
+int json_get_any(const struct json_ref *obj, const char *key, enum json_need need,
+                 struct json_ref *ret, struct err *err)
+{
+    int r = json_as_obj(obj, err);
+    if (r < 0)
+        return r;
+    json_t *v = json_object_get(obj->v, key);
+    struct json_ref ref = {.v = v, .up = obj, .key = key};
+    if (v == NULL || json_is_null(v))
+        return need == JSON_REQUIRED ? json_refuse(&ref, err, "is required") : 0;
+    *ret = ref;
+    return 1;
+}
+
+int json_as_str(const struct json_ref *ref, const char **ret, struct err *err)
+{
+    if (!json_is_string(ref->v))
+        return json_refuse(ref, err, "must be a string");
+    *ret = json_string_value(ref->v);
+    return 0;
+}
+
+int json_as_obj(const struct json_ref *ref, struct err *err)
+{
+    return json_is_object(ref->v) ? 0 : json_refuse(ref, err, "must be an object");
+}
+
+int json_get_str(const struct json_ref *obj, const char *key, enum json_need need, const char **ret,
+                 struct err *err)
+{
+    struct json_ref ref;
+    int r = json_get_any(obj, key, need, &ref, err);
+    if (r <= 0)
+        return r;
+    r = json_as_str(&ref, ret, err);
+    return r < 0 ? r : 1;
+}
+
+int json_get_bool(const struct json_ref *obj, const char *key, enum json_need need, bool *ret,
+                  struct err *err)
+{
+    struct json_ref ref;
+    int r = json_get_any(obj, key, need, &ref, err);
+    if (r <= 0)
+        return r;
+    if (!json_is_boolean(ref.v))
+        return json_refuse(&ref, err, "must be true or false");
+    *ret = json_is_true(ref.v);
+    return 1;
+}
+
+int json_get_i64(const struct json_ref *obj, const char *key, enum json_need need, int64_t min,
+                 int64_t max, int64_t *ret, struct err *err)
+{
+    struct json_ref ref;
+    int r = json_get_any(obj, key, need, &ref, err);
+    if (r <= 0)
+        return r;
+    if (!json_is_integer(ref.v))
+        return json_refuse(&ref, err, "must be a whole number");
+    int64_t v = json_integer_value(ref.v);
+    if (v < min || v > max) {
+        (void)json_refuse(&ref, err, "must be between %lld and %lld", (long long)min,
+                          (long long)max);
+        if (err != NULL)
+            err->num = -ERANGE;
+        return -ERANGE;
+    }
+    *ret = v;
+    return 1;
+}
+
+int json_get_obj(const struct json_ref *obj, const char *key, enum json_need need,
+                 struct json_ref *ret, struct err *err)
+{
+    struct json_ref ref;
+    int r = json_get_any(obj, key, need, &ref, err);
+    if (r > 0 && json_as_obj(&ref, err) < 0)
+        return -EINVAL;
+    if (r > 0)
+        *ret = ref;
+    return r;
+}
+
+int json_get_arr(const struct json_ref *obj, const char *key, enum json_need need,
+                 struct json_ref *ret, struct err *err)
+{
+    struct json_ref ref;
+    int r = json_get_any(obj, key, need, &ref, err);
+    if (r > 0 && !json_is_array(ref.v))
+        return json_refuse(&ref, err, "must be an array");
+    if (r > 0)
+        *ret = ref;
+    return r;
+}
+
+size_t json_arr_len(const struct json_ref *arr)
+{
+    return json_array_size(arr->v);
+}
+
+struct json_ref json_arr_at(const struct json_ref *arr, size_t i)
+{
+    return (struct json_ref){.v = json_array_get(arr->v, i), .up = arr, .index = i};
+}
+
+int json_each_str(const struct json_ref *map,
+                  int (*each)(const char *key, const char *value, void *user, struct err *err),
+                  void *user, struct err *err)
+{
+    int r = json_as_obj(map, err);
+    if (r < 0)
+        return r;
+    for (void *it = json_object_iter(map->v); it != NULL; it = json_object_iter_next(map->v, it)) {
+        struct json_ref ref = {json_object_iter_value(it), map, json_object_iter_key(it), 0};
+        const char *s = NULL;
+        if ((r = json_as_str(&ref, &s, err)) < 0 || (r = each(ref.key, s, user, err)) < 0)
+            return r;
+    }
+    return 0;
+}
