@@ -1,0 +1,13 @@
+/* The container driver: the daemon's side. All privileged work is done by silica-priv. */
+#pragma once
+
+#include "sandbox/driver.h"
+
+#include <uv.h>
+
+/*
+ * Connects to silica-priv at the unix seqpacket socket `priv_socket` (waits up to 5 s for it to
+ * appear, and reconnects when it is restarted). Returns a driver; free by ops->free().
+ */
+int container_driver_new(uv_loop_t *loop, const char *priv_socket, struct driver **ret,
+                         struct err *err);
