@@ -97,13 +97,15 @@ void sandbox_unlink(struct sandbox_link *link);
 
 struct sandbox_manager_opts {
     uv_loop_t *loop;
-    struct store *store;   /* borrowed */
-    struct driver *driver; /* borrowed */
-    const char *data_dir;  /* copied */
-    const char *default_driver;
-    struct sandbox_limits default_limits;
-    uint32_t max_sandboxes; /* for each team; more is 429 */
-    int64_t max_life_s;     /* start to end */
+    struct store *store;       /* borrowed */
+    struct driver *driver;     /* borrowed */
+    const char *templates_dir; /* copied */
+    /* Told what happened to which sandbox (a name for people, borrowed); may be NULL. */
+    void (*notice)(void *user, const char *id, const char *text);
+    void *notice_user;
+    struct sandbox_limits default_limits; /* where the template says nothing */
+    uint32_t max_sandboxes;               /* for each team; more is 429 */
+    int64_t max_life_s;                   /* start to end */
 };
 /* Adopts what lives, reaps what does not; ready(err) once that is done. */
 int sandbox_manager_new(const struct sandbox_manager_opts *opts, sandbox_done_cb ready, void *user,
