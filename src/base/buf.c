@@ -42,6 +42,8 @@ char *buf_reserve(struct buf *b, size_t n)
             b->error = -ENOBUFS;
             return NULL;
         }
+    if (cap > b->max && b->max < SIZE_MAX)
+        cap = b->max + 1; /* the terminator; need <= max, so it is enough */
     char *p = realloc(b->p, cap);
     if (p == NULL) {
         b->error = -ENOMEM;

@@ -6,6 +6,10 @@
 #include <stdio.h>
 #include <time.h>
 
+/* 1678-01-01T00:00:00Z and 2261-12-31T23:59:59Z: whole years whose nanoseconds fit an int64_t. */
+#define WALL_MIN_S INT64_C(-9214560000)
+#define WALL_MAX_S INT64_C(9214646399)
+
 static struct timespec now(clockid_t id)
 {
     struct timespec ts = {0};
@@ -91,6 +95,13 @@ static int take_offset(struct slice s, size_t *at, int *ret_minutes)
     return 0;
 }
 
+static unsigned days_of_month(unsigned y, unsigned mo)
+{
+    static const unsigned char days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    bool leap = (y % 4 == 0 && y % 100 != 0) || y % 400 == 0;
+    return days[mo - 1] + (mo == 2 && leap);
+}
+
 int rfc3339_parse(struct slice s, int64_t *ret_wall_ns)
 {
     unsigned y, mo, d, h, mi, sec;
@@ -104,7 +115,8 @@ int rfc3339_parse(struct slice s, int64_t *ret_wall_ns)
     at++;
     if (take_digits(s, &at, 2, ':', 23, &h) < 0 || take_digits(s, &at, 2, ':', 59, &mi) < 0 ||
         take_digits(s, &at, 2, 0, 60, &sec) < 0 || take_fraction(s, &at, &ns) < 0 ||
-        take_offset(s, &at, &offset) < 0 || at != s.n || y < 1678 || y > 2261 || mo == 0 || d == 0)
+        take_offset(s, &at, &offset) < 0 || at != s.n || mo == 0 || d == 0 ||
+        d > days_of_month(y, mo))
         return -EINVAL;
     struct tm tm = {.tm_year = (int)y - 1900,
                     .tm_mon = (int)mo - 1,
@@ -112,9 +124,9 @@ int rfc3339_parse(struct slice s, int64_t *ret_wall_ns)
                     .tm_hour = (int)h,
                     .tm_min = (int)mi,
                     .tm_sec = (int)sec};
-    time_t t = timegm(&tm);
-    if (tm.tm_mday != (int)d) /* 30 February */
+    int64_t utc = (int64_t)timegm(&tm) - (int64_t)offset * 60;
+    if (utc < WALL_MIN_S || utc > WALL_MAX_S)
         return -EINVAL;
-    *ret_wall_ns = ((int64_t)t - (int64_t)offset * 60) * (int64_t)NS_PER_S + ns;
+    *ret_wall_ns = utc * (int64_t)NS_PER_S + ns;
     return 0;
 }

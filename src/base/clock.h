@@ -16,5 +16,9 @@ int64_t clock_wall_ns(void);
 enum { RFC3339_BYTES = 40 };
 /* Fraction with 0, 3, 6 or 9 digits, as protobuf JSON writes it. */
 void rfc3339_format(int64_t wall_ns, char dst[static RFC3339_BYTES]);
-/* Any offset, any number of fraction digits. Returns 0 or -EINVAL. Years 1678 to 2261. */
+/*
+ * Any offset, any number of fraction digits (those past the ninth are cut), and a second 60, which
+ * is the first of the next minute. Returns 0, or -EINVAL, also for what lies outside of the years
+ * 1678 to 2261 in UTC.
+ */
 int rfc3339_parse(struct slice s, int64_t *ret_wall_ns);

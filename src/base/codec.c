@@ -63,8 +63,10 @@ int base64_get(struct buf *out, struct slice in)
     size_t k = 0;
     for (size_t i = 0; i < n; i++) {
         int b = sextet(in.p[i]);
-        if (b < 0)
-            return -EINVAL; /* nothing was committed, so the content is as it was */
+        if (b < 0) {
+            out->p[out->n] = '\0'; /* nothing was committed: the content is as it was */
+            return -EINVAL;
+        }
         v = v << 6 | (uint32_t)b;
         if (i % 4 != 0)
             d[k++] = (char)(v >> (6 - 2 * (i % 4)) & 0xff);

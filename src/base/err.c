@@ -1,5 +1,7 @@
 #include "base/err.h"
 
+#include "base/slice.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
@@ -53,18 +55,19 @@ enum err_kind err_kind_of_errno(int num)
     }
 }
 
-/* A message cut in the middle of a UTF-8 character would make the JSON around it invalid. */
-static void trim_partial_character(char *s)
+/*
+ * Messages quote foreign text and are cut at a fixed size, and they go into JSON and log lines: what
+ * is no printable character (a control, half a character, bytes that are not UTF-8) becomes '?'.
+ */
+static void make_printable(char *s)
 {
-    size_t n = strlen(s), back = 0;
-    while (back < 4 && back < n && ((unsigned char)s[n - 1 - back] & 0xc0) == 0x80)
-        back++;
-    if (back >= n)
-        return;
-    unsigned char lead = (unsigned char)s[n - 1 - back];
-    size_t want = lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : lead >= 0xc0 ? 1 : 0;
-    if (lead >= 0x80 && want != back)
-        s[n - 1 - back] = '\0';
+    for (size_t len; *s != '\0'; s += len) {
+        len = slice_utf8_len(slice_of(s, strnlen(s, 4)));
+        if (len == 0 || (unsigned char)*s < 0x20 || *s == 0x7f) {
+            *s = '?';
+            len = 1;
+        }
+    }
 }
 
 int err_vset(struct err *err, int num, enum err_kind kind, const char *fmt, va_list ap)
@@ -75,11 +78,13 @@ int err_vset(struct err *err, int num, enum err_kind kind, const char *fmt, va_l
     err->num = num;
     err->kind = kind;
     err->code[0] = '\0';
-    int n = vsnprintf(err->msg, sizeof(err->msg), fmt, ap);
-    if (n < 0)
-        err->msg[0] = '\0';
-    else if ((size_t)n >= sizeof(err->msg))
-        trim_partial_character(err->msg);
+    char text[ERR_MSG_BYTES + 4]; /* room for the whole of the character at the border */
+    if (vsnprintf(text, sizeof(text), fmt, ap) < 0)
+        text[0] = '\0';
+    make_printable(text);
+    struct slice cut = slice_utf8_cut(slice_str(text), sizeof(err->msg) - 1);
+    memcpy(err->msg, cut.p, cut.n);
+    err->msg[cut.n] = '\0';
     return num;
 }
 

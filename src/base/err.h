@@ -30,7 +30,7 @@ struct err {
     int num; /* negative errno */
     enum err_kind kind;
     char code[ERR_CODE_BYTES]; /* short stable string for the API, "" when none */
-    char msg[ERR_MSG_BYTES];   /* one sentence without a newline; cut on a character border */
+    char msg[ERR_MSG_BYTES];   /* one sentence, printable UTF-8, cut between characters */
 };
 
 /*

@@ -10,6 +10,9 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+/* EAGAIN says that a rename raced with the walk (openat2(2)); who renames on does not hold us. */
+enum { OPEN_TRIES_MAX = 128 };
+
 int fs_open_in_root(int root_fd, const char *path, int flags, mode_t mode)
 {
     struct open_how how = {
@@ -17,16 +20,18 @@ int fs_open_in_root(int root_fd, const char *path, int flags, mode_t mode)
         .mode = (flags & (O_CREAT | __O_TMPFILE)) != 0 ? mode : 0,
         .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
     };
-    int fd;
-    do
+    int fd = -1;
+    for (int tries = 0; tries < OPEN_TRIES_MAX; tries++) {
         fd = sys_openat2(root_fd, path, &how, sizeof(how));
-    while (fd < 0 && (errno == EINTR || errno == EAGAIN)); /* EAGAIN: a rename raced, man openat2 */
+        if (fd >= 0 || (errno != EINTR && errno != EAGAIN))
+            break;
+    }
     return fd < 0 ? -errno : fd;
 }
 
 int fs_read_fd(int fd, struct buf *out)
 {
-    for (;;) {
+    while (out->error == 0) {
         size_t room = out->max - out->n < 65536 ? out->max - out->n : 65536;
         char probe;
         char *at = room != 0 ? buf_reserve(out, room) : &probe;
@@ -43,6 +48,7 @@ int fs_read_fd(int fd, struct buf *out)
             return out->error = -ENOBUFS;
         buf_commit(out, (size_t)n);
     }
+    return out->error;
 }
 
 int fs_read_file(int dir_fd, const char *path, struct buf *out, struct err *err)
@@ -73,6 +79,8 @@ int fs_replace_file(int dir_fd, const char *name, struct slice content, mode_t m
                     struct err *err)
 {
     char id[9], tmp[NAME_MAX + 1];
+    if (name[0] == '\0' || strchr(name, '/') != NULL)
+        return err_sys(err, -EINVAL, "write '%s'", name);
     random_id(id, 8);
     if ((size_t)snprintf(tmp, sizeof(tmp), ".%s.%s", name, id) >= sizeof(tmp))
         return err_sys(err, -ENAMETOOLONG, "write '%s'", name);
@@ -98,8 +106,8 @@ int fs_mkdir_all(const char *path, mode_t mode, struct err *err)
 {
     char tmp[PATH_MAX];
     int r = slice_copy(slice_str(path), tmp, sizeof(tmp));
-    if (r < 0)
-        return err_sys(err, -ENAMETOOLONG, "make folder '%s'", path);
+    if (r < 0 || path[0] == '\0')
+        return err_sys(err, r < 0 ? -ENAMETOOLONG : -ENOENT, "make folder '%s'", path);
     for (char *p = tmp; *p != '\0';) {
         while (*p == '/')
             p++;
@@ -115,43 +123,87 @@ int fs_mkdir_all(const char *path, mode_t mode, struct err *err)
     return 0;
 }
 
-enum { REMOVE_DEPTH_MAX = 4096 }; /* bounds the stack and descriptors; a deeper tree is -ELOOP */
+/*
+ * Trees may be deeper than any stack or descriptor table (a guest made them): a folder met at the
+ * maximum depth is moved up into the top folder, which is read again until nothing is left in it.
+ */
+enum { REMOVE_DEPTH_MAX = 32 };
 
-static int remove_at(int dir_fd, const char *name, dev_t dev, unsigned depth);
+struct removal {
+    int top_fd; /* borrowed; the folder that deep ones are moved to */
+};
 
-static int remove_content(int fd, dev_t dev, unsigned depth)
+static int remove_at(struct removal *rm, int dir_fd, const char *name, unsigned depth);
+
+static int remove_entries(struct removal *rm, DIR *dir, unsigned depth, unsigned *ret_seen)
 {
-    int own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-    DIR *dir = own >= 0 ? fdopendir(own) : NULL;
-    if (dir == NULL) {
-        int saved = errno;
-        (void)fd_close(own);
-        return -saved;
-    }
     int r = 0;
+    unsigned seen = 0;
     struct dirent *e;
     while (r == 0 && (errno = 0, e = readdir(dir)) != NULL)
-        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
-            r = remove_at(fd, e->d_name, dev, depth + 1);
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0) {
+            seen++;
+            r = remove_at(rm, dirfd(dir), e->d_name, depth + 1);
+        }
+    *ret_seen = seen;
+    return r == 0 && errno != 0 ? -errno : r;
+}
+
+/* Empties the folder that fd (taken) is open on; reads it again until a pass meets nothing. */
+static int remove_content(struct removal *rm, int fd, unsigned depth)
+{
+    DIR *dir = fdopendir(fd);
+    if (dir == NULL) {
+        int saved = errno;
+        (void)fd_close(fd);
+        return -saved;
+    }
+    if (depth == 0)
+        rm->top_fd = dirfd(dir);
+    unsigned seen;
+    int r;
+    do {
+        rewinddir(dir);
+        r = remove_entries(rm, dir, depth, &seen);
+    } while (r == 0 && seen > 0);
     (void)closedir(dir);
     return r;
 }
 
-static int remove_at(int dir_fd, const char *name, dev_t dev, unsigned depth)
+static int move_up(struct removal *rm, int dir_fd, const char *name)
+{
+    char to[] = ".removed.0123456789abcdef";
+    random_id(to + 9, 16);
+    return renameat(dir_fd, name, rm->top_fd, to) < 0 ? -errno : 0;
+}
+
+/* Below the top no mount is entered; the top itself is refused when it is a mount point. */
+static int open_folder(int dir_fd, const char *name, unsigned depth)
+{
+    struct open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+                           .resolve = depth > 0 ? RESOLVE_NO_XDEV : 0};
+    int fd = sys_openat2(dir_fd, name, &how, sizeof(how));
+    struct statx st;
+    if (fd < 0 || depth > 0)
+        return fd < 0 ? -errno : fd;
+    int r = statx(fd, "", AT_EMPTY_PATH, STATX_TYPE, &st) < 0 ? -errno : 0;
+    if (r == 0 && (st.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0)
+        r = -EBUSY;
+    if (r < 0)
+        (void)fd_close(fd);
+    return r < 0 ? r : fd;
+}
+
+static int remove_at(struct removal *rm, int dir_fd, const char *name, unsigned depth)
 {
     if (unlinkat(dir_fd, name, 0) == 0 || errno == ENOENT)
         return 0;
     if (errno != EISDIR && errno != EPERM)
         return -errno;
     if (depth > REMOVE_DEPTH_MAX)
-        return -ELOOP;
-    _cleanup_close_ int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    struct stat st;
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return -errno;
-    if (dev != 0 && st.st_dev != dev)
-        return -EXDEV;
-    int r = remove_content(fd, st.st_dev, depth);
+        return move_up(rm, dir_fd, name);
+    int fd = open_folder(dir_fd, name, depth);
+    int r = fd < 0 ? fd : remove_content(rm, fd, depth);
     if (r < 0)
         return r;
     return unlinkat(dir_fd, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
@@ -159,7 +211,8 @@ static int remove_at(int dir_fd, const char *name, dev_t dev, unsigned depth)
 
 int fs_remove_tree(int dir_fd, const char *name, struct err *err)
 {
-    int r = remove_at(dir_fd, name, 0, 0);
+    struct removal rm = {.top_fd = -EBADF};
+    int r = remove_at(&rm, dir_fd, name, 0);
     return r < 0 ? err_sys(err, r, "remove '%s'", name) : 0;
 }
 

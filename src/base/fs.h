@@ -31,7 +31,11 @@ int fs_replace_file(int dir_fd, const char *name, struct slice content, mode_t m
 /* mkdir -p of an absolute or relative path; existing folders keep their mode. */
 int fs_mkdir_all(const char *path, mode_t mode, struct err *err);
 
-/* Remove a tree below dir_fd without following links or crossing mounts. Missing is success. */
+/*
+ * Remove a tree of any depth without following links or crossing mounts: one inside it ends with
+ * -EXDEV or -EBUSY, `name` itself being one with -EBUSY. Missing is success. Nobody else may work
+ * in the tree meanwhile.
+ */
 int fs_remove_tree(int dir_fd, const char *name, struct err *err);
 
 /* dst = dir "/" name. Returns 0 or -ENAMETOOLONG. */

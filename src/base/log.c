@@ -35,7 +35,8 @@ int log_level_parse(struct slice s, enum log_level *ret)
 
 void log_context(const char *sandbox_id)
 {
-    (void)snprintf(log_sandbox, sizeof(log_sandbox), "%s", sandbox_id != NULL ? sandbox_id : "");
+    struct slice id = slice_utf8_cut(slice_str(sandbox_id), sizeof(log_sandbox) - 1);
+    (void)snprintf(log_sandbox, sizeof(log_sandbox), "%.*s", (int)id.n, id.n != 0 ? id.p : "");
 }
 
 bool log_allow(struct log_rate *rate, unsigned burst)
@@ -68,25 +69,47 @@ const char *log_quote(struct slice s, char *dst, size_t cap)
     return dst;
 }
 
-/* A log line is one write(2), so that lines of several processes do not mix. */
-static void emit(enum log_level level, const char *msg)
+/*
+ * The message for one line: controls become \u00XX, bytes that are not UTF-8 '?', and for JSON the
+ * quote and the backslash are escaped. Cut between characters when dst is full.
+ */
+static void put_message(struct slice s, char *dst, size_t cap)
 {
-    char at[RFC3339_BYTES], line[1600], quoted[1200];
+    size_t k = 0;
+    while (s.n > 0 && k + 7 < cap) {
+        unsigned char c = (unsigned char)s.p[0];
+        size_t len = slice_utf8_len(s);
+        if (len == 0)
+            dst[k++] = '?';
+        else if (c < 0x20 || c == 0x7f)
+            k += (size_t)snprintf(dst + k, cap - k, "\\u%04x", c);
+        else if (log_as_json && (c == '"' || c == '\\'))
+            k += (size_t)snprintf(dst + k, cap - k, "\\%c", c);
+        else
+            k += (size_t)snprintf(dst + k, cap - k, "%.*s", (int)len, s.p);
+        s = slice_from(s, len != 0 ? len : 1);
+    }
+    dst[k] = '\0';
+}
+
+/* A log line is one write(2), so that lines of several processes do not mix. */
+static void emit(enum log_level level, const char *text)
+{
+    char at[RFC3339_BYTES], line[2048], msg[1200], box[400];
     rfc3339_format(clock_wall_ns() / 1000000 * 1000000, at);
-    log_quote(slice_str(msg), quoted, sizeof(quoted));
+    put_message(slice_str(text), msg, sizeof(msg));
+    put_message(slice_str(log_sandbox), box, sizeof(box));
     int n;
     if (log_as_json)
         n = snprintf(line, sizeof(line),
-                     "{\"time\":\"%s\",\"level\":\"%s\",\"program\":\"%s\",\"sandbox\":\"%s\","
+                     "{\"time\":\"%s\",\"level\":\"%s\",\"program\":\"%.64s\",\"sandbox\":\"%s\","
                      "\"message\":\"%s\"}\n",
-                     at, level_names[level], log_program, log_sandbox, quoted);
+                     at, level_names[level], log_program, box, msg);
     else
-        n = snprintf(line, sizeof(line), "%s %s %s: %s%s%s\n", at, log_program, level_names[level],
-                     msg, log_sandbox[0] != '\0' ? " sandbox=" : "", log_sandbox);
-    if (n < 0)
-        return;
-    size_t len = (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1;
-    (void)!write(STDERR_FILENO, line, len); /* nowhere to report a failing log */
+        n = snprintf(line, sizeof(line), "%s %.64s %s: %s%s%s\n", at, log_program,
+                     level_names[level], msg, box[0] != '\0' ? " sandbox=" : "", box);
+    if (n > 0 && (size_t)n < sizeof(line))            /* the parts' maximums make it fit */
+        (void)!write(STDERR_FILENO, line, (size_t)n); /* nowhere to report a failing log */
 }
 
 void log_write(enum log_level level, const char *fmt, ...)

@@ -43,7 +43,7 @@ bool slice_has_prefix(struct slice a, const char *prefix)
 bool slice_has_suffix(struct slice a, const char *suffix)
 {
     size_t n = strlen(suffix);
-    return a.n >= n && slice_eq(slice_of(a.p + (a.n - n), n), slice_of(suffix, n));
+    return n == 0 || (a.n >= n && slice_eq(slice_from(a, a.n - n), slice_of(suffix, n)));
 }
 
 size_t slice_find(struct slice a, char c)
@@ -107,10 +107,11 @@ int slice_copy(struct slice a, char *dst, size_t cap)
     return 0;
 }
 
-/* Length of the well-formed character at p (1..4), 0 when there is none. RFC 3629 section 4. */
-static size_t utf8_character(const unsigned char *p, size_t n)
+size_t slice_utf8_len(struct slice a)
 {
-    unsigned char c = p[0];
+    const unsigned char *p = (const unsigned char *)a.p;
+    size_t n = a.n;
+    unsigned char c = n != 0 ? p[0] : 0xff;
     if (c < 0x80)
         return 1;
     size_t len = c >= 0xc2 && c <= 0xdf   ? 2
@@ -138,12 +139,21 @@ static size_t utf8_character(const unsigned char *p, size_t n)
 
 bool slice_is_utf8(struct slice a)
 {
-    const unsigned char *p = (const unsigned char *)a.p;
-    for (size_t i = 0; i < a.n;) {
-        size_t len = utf8_character(p + i, a.n - i);
+    while (a.n > 0) {
+        size_t len = slice_utf8_len(a);
         if (len == 0)
             return false;
-        i += len;
+        a = slice_from(a, len);
     }
     return true;
+}
+
+struct slice slice_utf8_cut(struct slice a, size_t max)
+{
+    if (a.n <= max)
+        return a;
+    size_t n = max;
+    while (n > 0 && max - n < 3 && ((unsigned char)a.p[n] & 0xc0) == 0x80)
+        n--;
+    return slice_of(a.p, n);
 }

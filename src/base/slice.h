@@ -55,3 +55,7 @@ int slice_copy(struct slice a, char *dst, size_t cap);
 
 /* True for well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms). */
 bool slice_is_utf8(struct slice a);
+/* Bytes of the well-formed character that `a` begins with (1 to 4), 0 when there is none. */
+size_t slice_utf8_len(struct slice a);
+/* The longest beginning of at most `max` bytes that cuts no character of well-formed text. */
+struct slice slice_utf8_cut(struct slice a, size_t max);

@@ -4,8 +4,32 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Brackets outside of strings; what is not JSON may be miscounted, it is refused either way. */
+static bool is_too_deep(struct slice text)
+{
+    size_t depth = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < text.n; i++) {
+        char c = text.p[i];
+        if (c == '"')
+            in_string = !in_string;
+        else if (in_string)
+            i += c == '\\'; /* the escaped byte is no end of the string */
+        else if (c == '[' || c == '{')
+            depth++;
+        else if ((c == ']' || c == '}') && depth > 0)
+            depth--;
+        if (depth > JSON_DEPTH_MAX)
+            return true;
+    }
+    return false;
+}
+
 int json_parse(struct slice text, json_t **ret_root, struct err *err)
 {
+    if (is_too_deep(text))
+        return err_set(err, -EBADMSG, ERR_INVALID, "invalid JSON: nested deeper than %d levels",
+                       JSON_DEPTH_MAX);
     json_error_t e;
     json_t *root = json_loadb(text.p != NULL ? text.p : "", text.n,
                               JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
@@ -16,6 +40,8 @@ int json_parse(struct slice text, json_t **ret_root, struct err *err)
     return 0;
 }
 
+enum { JSON_PATH_KEY_BYTES = 64 }; /* what a path shows of one member name */
+
 static size_t put_step(const struct json_ref *ref, char *dst, size_t cap)
 {
     size_t n = ref->up != NULL ? put_step(ref->up, dst, cap) : 0;
@@ -25,7 +51,8 @@ static size_t put_step(const struct json_ref *ref, char *dst, size_t cap)
     if (ref->key == NULL)
         k = snprintf(dst + n, cap - n, "[%zu]", ref->index);
     else
-        k = snprintf(dst + n, cap - n, "%s%.64s", n != 0 ? "." : "", ref->key);
+        k = snprintf(dst + n, cap - n, "%s%.*s", n != 0 ? "." : "",
+                     (int)slice_utf8_cut(slice_str(ref->key), JSON_PATH_KEY_BYTES).n, ref->key);
     return k > 0 ? n + (size_t)k : n;
 }
 
@@ -33,6 +60,9 @@ const char *json_path(const struct json_ref *ref, char *dst, size_t cap)
 {
     dst[0] = '\0';
     (void)put_step(ref, dst, cap);
+    struct slice s = slice_str(dst);
+    while (s.n > 0 && !slice_is_utf8(s)) /* the last character may be cut in two */
+        dst[--s.n] = '\0';
     return dst;
 }
 
