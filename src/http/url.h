@@ -7,7 +7,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Split an origin-form target ("/a%20b?x=1") or absolute-form. Returns 0 or -EINVAL. */
+enum { URL_HOST_MAX_BYTES = 255 }; /* RFC 1035: the longest name */
+
+/*
+ * Split an origin-form target ("/a%20b?x=1") or absolute-form ("http://host/a"). An empty path comes
+ * back as "/". Slices borrow from `target`. Returns 0 or -EINVAL.
+ */
 struct url_target {
     struct slice authority;   /* absolute-form only, else empty */
     struct slice path, query; /* still encoded; query without '?' */
@@ -29,8 +34,15 @@ int url_encode(struct buf *out, struct slice in);
  */
 int url_query_get(struct slice query, const char *name, struct buf *out);
 
-/* Decoded, with "//", "/./" and "/../" resolved, no trailing slash (except "/"): for comparing. */
+/*
+ * Append the path decoded, with "//", "/./" and "/../" resolved and no trailing slash (except "/"):
+ * for comparing, never for opening. -EINVAL without a leading '/' or for a bad escape or NUL.
+ */
 int url_clean_path(struct buf *out, struct slice path);
 
-/* "host:port", "[v6]:port", "host". ret_port is 0 when absent. Returns 0 or -EINVAL. */
+/*
+ * "host:port", "[v6]:port" (ret_host without brackets), "host". *ret_port is 0 when absent; ":0" and
+ * an empty port are refused, and so is everything that is not a name or an address (user parts,
+ * commas, slashes). Returns 0 or -EINVAL.
+ */
 int url_split_host(struct slice authority, struct slice *ret_host, uint16_t *ret_port);
