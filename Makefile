@@ -1,0 +1,69 @@
+# A short front for meson: `make`, `sudo make demo`, `sudo make test`. See CONTRIBUTING.md.
+#
+# Programs are built in build/meson and copied to build/, beside each other: that is where they look
+# for one another. Everything else that is made here lies below build/ as well.
+
+BUILD := build/meson
+DATA ?= /var/lib/silica
+LISTEN ?= 127.0.0.1:3000
+FUZZ_SECONDS ?= 20
+PREFIX ?= /usr
+
+PRODUCTS := silica silicad silica-priv silica-envd quickstart
+# What must be there before meson can start; tools/deps knows the packages.
+BUILD_NEEDS = command -v meson ninja gcc pkg-config >/dev/null && pkg-config --exists libuv jansson \
+	sqlite3 libseccomp libmnl libnftables libcrypto libcurl inih cmocka
+
+.DEFAULT_GOAL := all
+.PHONY: all build-deps demo test run lint asan ubsan fuzz bench install clean
+
+all: build-deps
+	@tools/configure $(BUILD)
+	@ninja -C $(BUILD)
+	@tools/collect $(BUILD) build $(PRODUCTS)
+
+build-deps:
+	@{ $(BUILD_NEEDS); } || tools/deps build
+
+demo:
+	@tools/deps run test
+	@$(MAKE) --no-print-directory all
+	@tools/demo
+
+test:
+	@tools/deps test
+	@$(MAKE) --no-print-directory all
+	@tests/run
+
+run: all
+	@test -e $(DATA)/templates/aliases/base || build/silica template build base --data $(DATA)
+	@exec build/silica serve --data $(DATA) --listen $(LISTEN)
+
+lint: build-deps
+	@tools/configure $(BUILD)
+	@tools/lint $(BUILD)
+
+asan: build-deps
+	@tools/configure build/asan -Db_sanitize=address,undefined -Db_lundef=false
+	@ninja -C build/asan
+	@SILICA_MESON=build/asan tests/run unit fuzz
+
+ubsan: build-deps
+	@tools/configure build/ubsan -Db_sanitize=undefined -Db_lundef=false
+	@ninja -C build/ubsan
+	@SILICA_MESON=build/ubsan tests/run unit fuzz
+
+fuzz: build-deps
+	@CC=clang tools/configure build/fuzz -Dfuzz=true -Db_sanitize=address,undefined \
+		-Db_lundef=false -Dc_args=-fsanitize=fuzzer-no-link
+	@tools/fuzz build/fuzz $(FUZZ_SECONDS)
+
+bench: all
+	@bench/run
+
+install: all
+	@meson configure $(BUILD) --prefix $(PREFIX)
+	@meson install -C $(BUILD)
+
+clean:
+	@rm -rf build
