@@ -30,6 +30,7 @@ struct image_progress {
     const char *title;      /* of the step */
     const char *detail;     /* a condensed line of its output, NULL at the step's start */
     uint64_t elapsed_ms;    /* since the build began */
+    bool sparse;            /* a detail that is worth a line in a log: one in ten seconds */
 };
 
 /* Zero means default for every member. Strings are borrowed for the call. */
@@ -57,5 +58,6 @@ struct image_build_opts {
  */
 int image_build_base(const struct image_build_opts *opts, struct err *err);
 
-/* A progress function that prints to `user`, a FILE *: one line a step, rewriting on a terminal. */
+/* A progress function that prints to `user`, a FILE *: one line a step; details rewrite
+ * one line on a terminal, and are sparse elsewhere. */
 void image_progress_print(void *user, const struct image_progress *p);
