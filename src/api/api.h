@@ -15,8 +15,13 @@ struct api_opts {
     size_t n_host_names;
     int64_t max_timeout_s;
     bool strict_fields; /* unknown request fields are 400 instead of a header */
+
+    const char *driver;        /* told by GET /capabilities; NULL: "container"; copied */
+    const char *templates_dir; /* what GET /templates reads; NULL: it is 501; copied */
 };
 
 int api_new(const struct api_opts *opts, struct api **ret, struct err *err);
+/* Only after the server that calls api_handle() and the manager are gone. NULL is fine. */
 void api_free(struct api *api);
+/* An http_handler's body: answers every request, at once or later. Loop thread. */
 void api_handle(struct http_exchange *x, struct api *api);
