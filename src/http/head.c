@@ -258,7 +258,7 @@ static int parse_transfer_encoding(const struct http_head *h, struct err *err)
         return 0;
     if (value.n == 0 || slice_ieq_str(value, "chunked,") ||
         http_head_has_token(h, "transfer-encoding", "chunked"))
-        return http_bad(err, -EBADMSG, "400", "Transfer-Encoding is not a single \"chunked\"");
+        return http_bad(err, -EBADMSG, "400", "Transfer-Encoding is not a single chunked");
     return http_bad(err, -EOPNOTSUPP, "501", "unknown transfer coding");
 }
 
