@@ -1,0 +1,193 @@
+"""A Silica of one's own for a test: a data folder in /tmp, a free port, the shared templates.
+
+    with silica.Server() as server:
+        subprocess.run(command, env=server.env)
+
+Stopping sends SIGINT, which ends every sandbox; a server that does not end cleanly, or that leaves
+something on the host, raises. Needs root.
+"""
+
+import json
+import os
+import pathlib
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+BUILD = pathlib.Path(os.environ.get("SILICA_BUILD") or ROOT / "build").resolve()
+TEMPLATES = os.environ.get("SILICA_TEST_TEMPLATES") or "/var/lib/silica/templates"
+READY_LIMIT_S = 60
+STOP_LIMIT_S = 90
+LOG_TAIL_LINES = 60
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_until(condition, limit_s, what, interval_s=0.05):
+    """Poll until condition() is true and return its value; raises after limit_s."""
+    deadline = time.monotonic() + limit_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"after {limit_s} s still not so: {what}")
+        time.sleep(interval_s)
+
+
+def is_healthy(url):
+    try:
+        with urllib.request.urlopen(url + "/health", timeout=5) as answer:
+            return answer.status in (200, 204)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+class Leaks:
+    """What the host holds of sandboxes, before and after: tools/leaks does the looking."""
+
+    def __init__(self):
+        self.before = self._look()
+
+    @staticmethod
+    def _look():
+        done = subprocess.run([str(ROOT / "tools" / "leaks")], stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=60, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(f"tools/leaks: {done.stderr.strip()}")
+        return sorted(done.stdout.splitlines())
+
+    def check(self, limit_s=10):
+        """Raises if something is there that was not there before; the kernel may need a moment."""
+        deadline = time.monotonic() + limit_s
+        while True:
+            left = [line for line in self._look() if line not in self.before]
+            if not left:
+                return
+            if time.monotonic() > deadline:
+                raise AssertionError("left behind:\n" + "\n".join(left))
+            time.sleep(0.2)
+
+
+class Server:
+    def __init__(self, arguments=(), data=None, port=None, templates=TEMPLATES, keep_data=False):
+        self.own_data = data is None
+        self.keep_data = keep_data
+        self.data = pathlib.Path(data or tempfile.mkdtemp(prefix="silica-test-"))
+        if self.own_data:
+            self.data.chmod(0o755)  # silicad passes through it with a uid of its own
+        self.port = port or free_port()
+        self.templates = templates
+        self.arguments = list(arguments)
+        self.process = None
+        self.log_path = None
+        self.exports = {}
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def env(self):
+        """The environment for clients: ours, without foreign E2B settings, with the server's."""
+        env = {k: v for k, v in os.environ.items() if not k.startswith("E2B_")}
+        env.update(self.exports)
+        env["SILICA_BUILD"] = str(BUILD)
+        return env
+
+    def start(self):
+        if os.geteuid() != 0:
+            raise PermissionError("a Silica server needs root")
+        command = [str(BUILD / "silica"), "serve", "--data", str(self.data), "--listen",
+                   f"127.0.0.1:{self.port}", "--templates", self.templates, *self.arguments]
+        fd, name = tempfile.mkstemp(prefix="silica-test-", suffix=".log")
+        self.log_path = pathlib.Path(name)
+        with os.fdopen(fd, "wb") as log:
+            # A session of its own: a SIGINT from a terminal must reach it from us alone.
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log,
+                                            stderr=subprocess.STDOUT, start_new_session=True)
+        try:
+            wait_until(self._is_ready, READY_LIMIT_S, "the server answers /health")
+            self.exports = self._read_exports()
+        except BaseException:
+            self.kill()
+            sys.stderr.write(self.log_tail())
+            raise
+        return self
+
+    def _is_ready(self):
+        if self.process.poll() is not None:
+            raise RuntimeError(f"silica serve ended with status {self.process.returncode}")
+        return is_healthy(self.url)
+
+    def _read_exports(self):
+        done = subprocess.run([str(BUILD / "silica"), "env", "--data", str(self.data)], check=True,
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+        words = shlex.split(done.stdout)
+        return dict(w.split("=", 1) for w in words if w.startswith("E2B_") and "=" in w)
+
+    def log_tail(self):
+        text = self.log_path.read_text(errors="replace") if self.log_path else ""
+        return "\n".join(text.splitlines()[-LOG_TAIL_LINES:]) + "\n"
+
+    def kill(self):
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def stop(self, sig=signal.SIGINT):
+        """Raises if it does not end with status 0 in time."""
+        self.process.send_signal(sig)
+        try:
+            status = self.process.wait(STOP_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise RuntimeError("the server did not stop:\n" + self.log_tail()) from None
+        if status != 0:
+            raise RuntimeError(f"the server ended with status {status}:\n" + self.log_tail())
+
+    def remove(self):
+        if self.own_data and not self.keep_data:
+            shutil.rmtree(self.data)
+        if self.log_path and not self.keep_data:
+            self.log_path.unlink()
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, kind, value, traceback):
+        if self.process.poll() is None:
+            self.stop()
+        if kind is not None:
+            sys.stderr.write(self.log_tail())
+        self.remove()
+
+    # --- the HTTP API, raw ---------------------------------------------------------------------
+
+    def request(self, method, path, body=None, headers=None, timeout=60):
+        """Returns (status, parsed JSON or None). No exception for 4xx and 5xx."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data=data, method=method)
+        request.add_header("X-API-Key", self.exports["E2B_API_KEY"])
+        if data is not None:
+            request.add_header("Content-Type", "application/json")
+        for key, value in (headers or {}).items():
+            request.add_header(key, value)
+        try:
+            with urllib.request.urlopen(request, timeout=timeout) as answer:
+                status, text = answer.status, answer.read()
+        except urllib.error.HTTPError as e:
+            status, text = e.code, e.read()
+        return status, json.loads(text) if text else None
