@@ -1,3 +1,4 @@
+#define ERR_NO_ANALYZER_MACROS
 #include "base/err.h"
 
 #include "base/slice.h"

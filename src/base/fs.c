@@ -33,7 +33,7 @@ int fs_read_fd(int fd, struct buf *out)
 {
     while (out->error == 0) {
         size_t room = out->max - out->n < 65536 ? out->max - out->n : 65536;
-        char probe;
+        char probe = 0;
         char *at = room != 0 ? buf_reserve(out, room) : &probe;
         if (at == NULL)
             return out->error;

@@ -1,3 +1,4 @@
+#define JSON_NO_ANALYZER_MACROS
 #include "json/json.h"
 
 #include <errno.h>
@@ -108,7 +109,7 @@ int json_as_obj(const struct json_ref *ref, struct err *err)
 int json_get_str(const struct json_ref *obj, const char *key, enum json_need need, const char **ret,
                  struct err *err)
 {
-    struct json_ref ref;
+    struct json_ref ref = {0};
     int r = json_get_any(obj, key, need, &ref, err);
     if (r <= 0)
         return r;
@@ -119,7 +120,7 @@ int json_get_str(const struct json_ref *obj, const char *key, enum json_need nee
 int json_get_bool(const struct json_ref *obj, const char *key, enum json_need need, bool *ret,
                   struct err *err)
 {
-    struct json_ref ref;
+    struct json_ref ref = {0};
     int r = json_get_any(obj, key, need, &ref, err);
     if (r <= 0)
         return r;
@@ -132,7 +133,7 @@ int json_get_bool(const struct json_ref *obj, const char *key, enum json_need ne
 int json_get_i64(const struct json_ref *obj, const char *key, enum json_need need, int64_t min,
                  int64_t max, int64_t *ret, struct err *err)
 {
-    struct json_ref ref;
+    struct json_ref ref = {0};
     int r = json_get_any(obj, key, need, &ref, err);
     if (r <= 0)
         return r;
@@ -153,7 +154,7 @@ int json_get_i64(const struct json_ref *obj, const char *key, enum json_need nee
 int json_get_obj(const struct json_ref *obj, const char *key, enum json_need need,
                  struct json_ref *ret, struct err *err)
 {
-    struct json_ref ref;
+    struct json_ref ref = {0};
     int r = json_get_any(obj, key, need, &ref, err);
     if (r > 0 && json_as_obj(&ref, err) < 0)
         return -EINVAL;
@@ -165,7 +166,7 @@ int json_get_obj(const struct json_ref *obj, const char *key, enum json_need nee
 int json_get_arr(const struct json_ref *obj, const char *key, enum json_need need,
                  struct json_ref *ret, struct err *err)
 {
-    struct json_ref ref;
+    struct json_ref ref = {0};
     int r = json_get_any(obj, key, need, &ref, err);
     if (r > 0 && !json_is_array(ref.v))
         return json_refuse(&ref, err, "must be an array");

@@ -86,3 +86,8 @@ const char *json_path(const struct json_ref *ref, char *dst, size_t cap);
 /* A refusal of this value: sets "<path> <fmt...>" with kind invalid and returns -EINVAL. */
 int json_refuse(const struct json_ref *ref, struct err *err, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* As in base/err.h. */
+#if defined(__clang_analyzer__) && !defined(JSON_NO_ANALYZER_MACROS)
+#define json_refuse(...) ((void)json_refuse(__VA_ARGS__), -EINVAL)
+#endif
