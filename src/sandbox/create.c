@@ -13,7 +13,7 @@
 #include <assert.h>
 #include <string.h>
 
-enum { SECRET_RANDOM_BYTES = 32 };
+enum { SECRET_RANDOM_BYTES = 32, CPU_COUNT_MAX = 4096 };
 static_assert(2 * SECRET_RANDOM_BYTES < SANDBOX_SECRET_BYTES, "a secret fits its field");
 
 static void on_row(struct sandbox *sb, const struct err *err);
@@ -49,7 +49,7 @@ static struct sandbox_limits limits_of(const struct sandbox_manager *m,
     if (t->memory_mb != 0)
         l.memory_bytes = (uint64_t)t->memory_mb << 20;
     if (t->cpu_count != 0)
-        l.cpu_millis = t->cpu_count * 1000;
+        l.cpu_millis = (t->cpu_count < CPU_COUNT_MAX ? t->cpu_count : CPU_COUNT_MAX) * 1000;
     if (t->disk_mb != 0)
         l.disk_bytes = (uint64_t)t->disk_mb << 20;
     return l;
@@ -188,8 +188,9 @@ static void on_inited(struct sandbox *sb, int ok)
     explicit_bzero(sb->envs_json, strlen(sb->envs_json));
     if (!goes_on(sb, NULL))
         return;
-    sb->started_wall_ns = clock_wall_ns();
-    sb->end = sb->planned = life_end_after((uint64_t)sb->timeout_s * NS_PER_S);
+    uint64_t life_ns = (uint64_t)sb->timeout_s * NS_PER_S;
+    sb->end = sb->planned = life_end_after(life_ns);
+    sb->started_wall_ns = sb->end.wall_ns - (int64_t)life_ns;
     sandbox_set_state(sb, SANDBOX_RUNNING, on_running);
 }
 
