@@ -1,0 +1,170 @@
+/*
+ * How a slot's link is wired: net/policy.c has the addresses, this file the links.
+ *
+ * Both ends of the pair have the same hardware addresses in every sandbox and know each other by
+ * permanent neighbour entries. So no ARP is spoken, the gateway's address needs to be on no
+ * interface of the host, and a saved sandbox finds the same neighbour wherever it is resumed.
+ */
+#include "net/sandbox_net.h"
+
+#include "base/cleanup.h"
+#include "base/ids.h"
+#include "net/netns.h"
+#include "net/nft.h"
+#include "net/rtnl.h"
+#include "net/sysctl.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+static const unsigned char host_mac[MAC_BYTES] = {0x02, 0x53, 0x4c, 0, 0, 1};
+static const unsigned char inner_mac[MAC_BYTES] = {0x02, 0x53, 0x4c, 0, 0, 2};
+
+enum { LINK_PREFIX = 30, LISTEN_BACKLOG = 128 };
+
+static int missing_is_fine(int r)
+{
+    return r == -ENOENT ? 0 : r;
+}
+
+/* A setting that an older kernel may refuse for our range: then unprivileged ping does not work. */
+static void allow_ping(uint32_t gid_base)
+{
+    char range[32];
+    (void)snprintf(range, sizeof(range), "%u %u", gid_base, gid_base + SANDBOX_UID_RANGE - 1);
+    (void)net_sysctl_set("ipv4/ping_group_range", range, NULL);
+}
+
+/* Before the link arrives: it is born without IPv6. "lo" keeps ::1, which programs bind to. */
+static int settings_inside(const struct net_slot *slot, struct err *err)
+{
+    int r = missing_is_fine(net_sysctl_set("ipv6/conf/default/disable_ipv6", "1", err));
+    if (r == 0)
+        r = net_sysctl_set("ipv4/ip_unprivileged_port_start", "0", err);
+    if (r == 0)
+        allow_ping(slot->uid_base);
+    return r;
+}
+
+static int links_inside(struct err *err)
+{
+    _cleanup_(rtnl_closep)
+    struct rtnl *nl = NULL;
+    int r = rtnl_open(&nl, err);
+    if (r == 0)
+        r = rtnl_link_up(nl, "lo", err);
+    if (r == 0)
+        r = rtnl_addr_add(nl, "eth0", SANDBOX_INNER_ADDR, LINK_PREFIX, err);
+    if (r == 0)
+        r = rtnl_link_up(nl, "eth0", err);
+    if (r == 0)
+        r = rtnl_neigh_add(nl, "eth0", SANDBOX_GATEWAY, host_mac, err);
+    if (r == 0)
+        r = rtnl_default_route(nl, "eth0", SANDBOX_GATEWAY, err);
+    return r;
+}
+
+static int policy_inside(const struct net_slot *slot, bool internet, uint32_t nameserver,
+                         struct err *err)
+{
+    _cleanup_buf_ struct buf text = BUF_INIT(NFT_TEXT_MAX_BYTES);
+    (void)nft_sandbox_policy(&text, slot, internet, nameserver); /* nft_run sees its failure */
+    return nft_run(&text, err);
+}
+
+static int listen_inside(int *ret_fd, struct err *err)
+{
+    _cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons(ENVD_PORT)};
+    int on = 1;
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+        bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(fd, LISTEN_BACKLOG) < 0)
+        return err_sys(err, -errno, "listen inside the sandbox");
+    *ret_fd = take_fd(&fd);
+    return 0;
+}
+
+static int host_end(struct rtnl *nl, const struct sandbox_net *net, struct err *err)
+{
+    const struct net_slot *slot = &net->slot;
+    struct rtnl_veth veth = {.name = slot->link,
+                             .mac = host_mac,
+                             .peer_name = "eth0",
+                             .peer_mac = inner_mac,
+                             .peer_netns_fd = net->netns_fd};
+    char name[64];
+    int r = rtnl_veth_add(nl, &veth, err);
+    if (r < 0)
+        return r;
+    (void)snprintf(name, sizeof(name), "ipv6/conf/%s/disable_ipv6", slot->link);
+    r = missing_is_fine(net_sysctl_set(name, "1", err));
+    (void)snprintf(name, sizeof(name), "ipv4/conf/%s/rp_filter", slot->link);
+    if (r == 0)
+        r = net_sysctl_set(name, "1", err);
+    if (r == 0)
+        r = rtnl_addr_add(nl, slot->link, slot->host_addr, LINK_PREFIX, err);
+    if (r == 0)
+        r = rtnl_link_up(nl, slot->link, err);
+    if (r == 0)
+        r = rtnl_neigh_add(nl, slot->link, slot->outer_addr, inner_mac, err);
+    return r;
+}
+
+/* The policy is in place before the link is up: there is no moment without it. */
+static int inside(struct sandbox_net *net, bool internet, uint32_t nameserver, struct err *err)
+{
+    int r = netns_enter(net->netns_fd, err);
+    if (r < 0)
+        return r;
+    r = policy_inside(&net->slot, internet, nameserver, err);
+    if (r == 0)
+        r = links_inside(err);
+    if (r == 0)
+        r = listen_inside(&net->listen_fd, err);
+    netns_leave();
+    return r;
+}
+
+static int prepare(const struct sandbox_net *net, struct err *err)
+{
+    int r = netns_enter(net->netns_fd, err);
+    if (r < 0)
+        return r;
+    r = settings_inside(&net->slot, err);
+    netns_leave();
+    return r;
+}
+
+int sandbox_net_make(struct rtnl *host_nl, const struct net_slot *slot, bool internet,
+                     uint32_t nameserver, struct sandbox_net *ret, struct err *err)
+{
+    struct sandbox_net net = {.slot = *slot, .netns_fd = -EBADF, .listen_fd = -EBADF};
+    int r = netns_new(&net.netns_fd, err);
+    if (r == 0)
+        r = prepare(&net, err);
+    if (r == 0)
+        r = host_end(host_nl, &net, err);
+    if (r == 0)
+        r = inside(&net, internet, nameserver, err);
+    if (r < 0) {
+        sandbox_net_close(&net);
+        if (r != -EEXIST)
+            (void)sandbox_net_remove(host_nl, slot, NULL); /* the first failure is reported */
+        return r;
+    }
+    *ret = net;
+    return 0;
+}
+
+void sandbox_net_close(struct sandbox_net *net)
+{
+    net->netns_fd = fd_close(net->netns_fd);
+    net->listen_fd = fd_close(net->listen_fd);
+}
+
+int sandbox_net_remove(struct rtnl *host_nl, const struct net_slot *slot, struct err *err)
+{
+    return rtnl_link_delete(host_nl, slot->link, err);
+}
