@@ -1,0 +1,274 @@
+/*
+ * Theory: a group is a folder in every hierarchy; all operations go over all hierarchies. In
+ * version 2 a folder hands controllers down by cgroup.subtree_control and then may hold no process
+ * itself, which is why both groups of a sandbox are leaves.
+ *
+ * The limits are on the user group. The envd group has limits of its own, so that a daemon inside
+ * that was taken over cannot eat the host either, and more weight, so that it answers while
+ * everything else is busy.
+ */
+#include "jail/cgroup.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/fs.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+enum {
+    CPU_PERIOD_US = 100000,
+    ENVD_PIDS = 64,
+    PATH_BYTES = 96,
+    REMOVE_TIMEOUT_MS = 2000,
+    REMOVE_POLL_MS = 2,
+};
+#define ENVD_MEMORY_BYTES (UINT64_C(256) << 20)
+#define ENVD_CPU_MILLIS   1000
+
+static int write_file(int dir_fd, const char *dir, const char *file, const char *value)
+{
+    char path[PATH_BYTES];
+    int r = fs_join(path, sizeof(path), dir, file);
+    if (r < 0)
+        return r;
+    _cleanup_close_ int fd = openat(dir_fd, path, O_WRONLY | O_CLOEXEC);
+    return fd < 0 ? -errno : fs_write_all(fd, value, strlen(value));
+}
+
+static int write_number(int dir_fd, const char *dir, const char *file, uint64_t value)
+{
+    char text[24];
+    (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
+    return write_file(dir_fd, dir, file, text);
+}
+
+static int optional(int r)
+{
+    return r == -ENOENT ? 0 : r;
+}
+
+/* Hands the controllers that this hierarchy is responsible for down to the children of `dir`. */
+static int hand_down(const struct cgroup_hierarchy *h, const char *dir)
+{
+    static const char *const names[] = {"+memory", "+cpu", "+pids"};
+    int r = 0;
+    for (unsigned i = 0; h->v2 && r == 0 && i < ARRAY_LEN(names); i++)
+        if ((h->controllers & 1u << i) != 0)
+            r = write_file(h->fd, dir, "cgroup.subtree_control", names[i]);
+    return r;
+}
+
+static int make_dir(const struct cgroup_hierarchy *h, const char *dir)
+{
+    return mkdirat(h->fd, dir, 0755) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+int cgroups_open(struct cgroups *cg, unsigned instance, struct err *err)
+{
+    *cg = (struct cgroups){0};
+    (void)snprintf(cg->name, sizeof(cg->name), "silica-%u", instance);
+    int r = cgroup_find_mounts(cg, err);
+    for (unsigned i = 0; r == 0 && i < cg->n; i++) {
+        struct cgroup_hierarchy *h = &cg->h[i];
+        r = hand_down(h, ".");
+        if (r == 0)
+            r = make_dir(h, cg->name);
+        if (r == 0)
+            r = hand_down(h, cg->name);
+        int fd = r == 0 ? openat(h->fd, cg->name, O_PATH | O_DIRECTORY | O_CLOEXEC) : -EBADF;
+        if (r < 0 || fd < 0)
+            r = err_sys(err, r < 0 ? r : -errno, "make the control group %s", cg->name);
+        else
+            (void)fd_close(h->fd), h->fd = fd;
+    }
+    if (r < 0)
+        cgroups_close(cg, false);
+    return r;
+}
+
+void cgroups_close(struct cgroups *cg, bool remove)
+{
+    for (unsigned i = 0; i < cg->n; i++) {
+        char up[32];
+        (void)snprintf(up, sizeof(up), "../%s", cg->name);
+        if (remove)
+            (void)unlinkat(cg->h[i].fd, up, AT_REMOVEDIR); /* stays while something is in it */
+        cg->h[i].fd = fd_close(cg->h[i].fd);
+    }
+    cg->n = 0;
+}
+
+static int limit_v1(const struct cgroup_hierarchy *h, const char *dir,
+                    const struct cgroup_limits *l, bool reserve)
+{
+    int r = 0;
+    if ((h->controllers & CGROUP_MEMORY) != 0)
+        r = write_number(h->fd, dir, "memory.limit_in_bytes", l->memory_bytes);
+    if (r == 0 && (h->controllers & CGROUP_MEMORY) != 0) /* there only with swap accounting */
+        r = optional(write_number(h->fd, dir, "memory.memsw.limit_in_bytes", l->memory_bytes));
+    if (r == 0 && (h->controllers & CGROUP_CPU) != 0)
+        r = write_number(h->fd, dir, "cpu.cfs_period_us", CPU_PERIOD_US);
+    if (r == 0 && (h->controllers & CGROUP_CPU) != 0)
+        r = write_number(h->fd, dir, "cpu.cfs_quota_us",
+                         (uint64_t)l->cpu_millis * CPU_PERIOD_US / 1000);
+    if (r == 0 && reserve && (h->controllers & CGROUP_CPU) != 0)
+        r = write_number(h->fd, dir, "cpu.shares", 8192);
+    if (r == 0 && (h->controllers & CGROUP_PIDS) != 0)
+        r = write_number(h->fd, dir, "pids.max", l->pids);
+    return r;
+}
+
+static int limit_v2(const struct cgroup_hierarchy *h, const char *dir,
+                    const struct cgroup_limits *l, bool reserve)
+{
+    char quota[48];
+    (void)snprintf(quota, sizeof(quota), "%llu %u",
+                   (unsigned long long)l->cpu_millis * CPU_PERIOD_US / 1000, CPU_PERIOD_US);
+    int r = 0;
+    if ((h->controllers & CGROUP_MEMORY) != 0)
+        r = write_number(h->fd, dir, "memory.max", l->memory_bytes);
+    if (r == 0 && (h->controllers & CGROUP_MEMORY) != 0) /* there only with swap accounting */
+        r = optional(write_number(h->fd, dir, "memory.swap.max", 0));
+    if (r == 0 && reserve && (h->controllers & CGROUP_MEMORY) != 0)
+        r = write_number(h->fd, dir, "memory.min", ENVD_MEMORY_BYTES / 16);
+    if (r == 0 && (h->controllers & CGROUP_CPU) != 0)
+        r = write_file(h->fd, dir, "cpu.max", quota);
+    if (r == 0 && reserve && (h->controllers & CGROUP_CPU) != 0)
+        r = write_number(h->fd, dir, "cpu.weight", 800);
+    if (r == 0 && (h->controllers & CGROUP_PIDS) != 0)
+        r = write_number(h->fd, dir, "pids.max", l->pids);
+    return r;
+}
+
+static int make_group(const struct cgroup_hierarchy *h, const char *id, const char *name,
+                      const struct cgroup_limits *limits, bool reserve)
+{
+    char dir[PATH_BYTES];
+    int r = fs_join(dir, sizeof(dir), id, name);
+    if (r == 0)
+        r = make_dir(h, dir);
+    if (r < 0)
+        return r;
+    return h->v2 ? limit_v2(h, dir, limits, reserve) : limit_v1(h, dir, limits, reserve);
+}
+
+int cgroup_make(const struct cgroups *cg, const char *id, const struct cgroup_limits *limits,
+                struct err *err)
+{
+    static const struct cgroup_limits envd = {
+        .memory_bytes = ENVD_MEMORY_BYTES, .cpu_millis = ENVD_CPU_MILLIS, .pids = ENVD_PIDS};
+    int r = 0;
+    for (unsigned i = 0; r == 0 && i < cg->n; i++) {
+        r = make_dir(&cg->h[i], id);
+        if (r == 0)
+            r = hand_down(&cg->h[i], id);
+        if (r == 0)
+            r = make_group(&cg->h[i], id, "envd", &envd, true);
+        if (r == 0)
+            r = make_group(&cg->h[i], id, "user", limits, false);
+    }
+    if (r == 0)
+        return 0;
+    (void)cgroup_remove(cg, id, NULL); /* the first failure is reported */
+    return err_sys(err, r, "make the control groups of a sandbox");
+}
+
+int cgroup_enter(const struct cgroups *cg, const char *id, pid_t pid, struct err *err)
+{
+    char dir[PATH_BYTES];
+    int r = fs_join(dir, sizeof(dir), id, "envd");
+    for (unsigned i = 0; r == 0 && i < cg->n; i++)
+        r = write_number(cg->h[i].fd, dir, "cgroup.procs", (uint64_t)pid);
+    return r < 0 ? err_sys(err, r, "enter a control group") : 0;
+}
+
+int cgroup_user_fds(const struct cgroups *cg, const char *id,
+                    int ret_fds[static CGROUP_HIERARCHIES_MAX], unsigned *ret_n, struct err *err)
+{
+    char path[PATH_BYTES];
+    int r = fs_join(path, sizeof(path), id, "user/cgroup.procs");
+    unsigned n = 0;
+    for (; r == 0 && n < cg->n; n++) {
+        ret_fds[n] = openat(cg->h[n].fd, path, O_WRONLY | O_CLOEXEC);
+        if (ret_fds[n] < 0) {
+            r = -errno;
+            break;
+        }
+    }
+    if (r == 0) {
+        *ret_n = n;
+        return 0;
+    }
+    while (n-- > 0)
+        ret_fds[n] = fd_close(ret_fds[n]);
+    return err_sys(err, r, "open a control group");
+}
+
+static void short_pause(void)
+{
+    struct timespec ts = {.tv_nsec = REMOVE_POLL_MS * 1000000L};
+    (void)nanosleep(&ts, NULL); /* a signal only makes it shorter */
+}
+
+/* The kernel lets go of a dead process a moment after we saw it die. */
+static int remove_dir(const struct cgroup_hierarchy *h, const char *dir, uint64_t deadline)
+{
+    while (unlinkat(h->fd, dir, AT_REMOVEDIR) < 0) {
+        if (errno == ENOENT)
+            return 0;
+        if (errno != EBUSY || clock_monotonic_ns() > deadline)
+            return -errno;
+        short_pause();
+    }
+    return 0;
+}
+
+int cgroup_remove(const struct cgroups *cg, const char *id, struct err *err)
+{
+    static const char *const groups[] = {"user", "envd"};
+    char dir[PATH_BYTES];
+    uint64_t deadline = clock_monotonic_ns() + REMOVE_TIMEOUT_MS * NS_PER_MS;
+    int r = 0;
+    for (unsigned i = 0; i < cg->n; i++)
+        if (cg->h[i].v2)
+            (void)write_file(cg->h[i].fd, id, "cgroup.kill", "1"); /* Linux 5.14; or all dead */
+    for (unsigned i = 0; r == 0 && i < cg->n; i++) {
+        for (unsigned g = 0; r == 0 && g < ARRAY_LEN(groups); g++)
+            if ((r = fs_join(dir, sizeof(dir), id, groups[g])) == 0)
+                r = remove_dir(&cg->h[i], dir, deadline);
+        if (r == 0)
+            r = remove_dir(&cg->h[i], id, deadline);
+    }
+    return r < 0 ? err_sys(err, r, "remove the control groups of %s", id) : 0;
+}
+
+static int each_in(const struct cgroup_hierarchy *h, void (*each)(void *user, const char *id),
+                   void *user)
+{
+    int fd = openat(h->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    if (dir == NULL) {
+        int saved = -errno;
+        (void)fd_close(fd);
+        return saved;
+    }
+    for (struct dirent *e; (e = readdir(dir)) != NULL;)
+        if (id_is_sandbox(e->d_name))
+            each(user, e->d_name);
+    (void)closedir(dir);
+    return 0;
+}
+
+int cgroup_each(const struct cgroups *cg, void (*each)(void *user, const char *id), void *user,
+                struct err *err)
+{
+    int r = 0;
+    for (unsigned i = 0; r == 0 && i < cg->n; i++)
+        r = each_in(&cg->h[i], each, user);
+    return r < 0 ? err_sys(err, r, "list control groups") : 0;
+}

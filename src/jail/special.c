@@ -1,0 +1,151 @@
+/*
+ * /dev, /proc and /sys of a sandbox.
+ *
+ * Each is a new mount, attached to a plain folder of the overlay: a template that has a symbolic
+ * link there is refused. What is covered or made read-only lies below mounts that this file made
+ * itself, so no path of the template is walked.
+ */
+#include "jail/jail_internal.h"
+
+#include "base/cleanup.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+static const unsigned dev_attrs = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
+static const unsigned quiet_attrs = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+
+enum { TTY_GID = 5 }; /* Debian's group "tty", as grantpt expects */
+
+/* Nodes of our own rather than binds of the host's: locks on them are not shared with anybody. */
+static int make_nodes(int dev)
+{
+    static const struct {
+        const char *name;
+        unsigned minor;
+        unsigned major;
+    } nodes[] = {{"null", 3, 1},   {"zero", 5, 1},    {"full", 7, 1},
+                 {"random", 8, 1}, {"urandom", 9, 1}, {"tty", 0, 5}};
+    for (unsigned i = 0; i < ARRAY_LEN(nodes); i++) {
+        dev_t number = makedev(nodes[i].major, nodes[i].minor);
+        if (mknodat(dev, nodes[i].name, S_IFCHR | 0666, number) < 0 ||
+            fchmodat(dev, nodes[i].name, 0666, 0) < 0)
+            return -errno;
+    }
+    return 0;
+}
+
+static int make_links(int dev)
+{
+    static const struct {
+        const char *name, *target;
+    } links[] = {{"fd", "/proc/self/fd"},
+                 {"stdin", "/proc/self/fd/0"},
+                 {"stdout", "/proc/self/fd/1"},
+                 {"stderr", "/proc/self/fd/2"},
+                 {"ptmx", "pts/ptmx"}};
+    for (unsigned i = 0; i < ARRAY_LEN(links); i++)
+        if (symlinkat(links[i].target, dev, links[i].name) < 0)
+            return -errno;
+    return 0;
+}
+
+static int attach_new(int dir, const char *name, const char *type, const struct fs_option *options,
+                      unsigned n, unsigned attrs)
+{
+    _cleanup_close_ int fd = jail_new_fs(type, options, n, attrs);
+    return fd < 0 ? fd : jail_attach(fd, dir, name);
+}
+
+int jail_mount_dev(struct jail_child *c)
+{
+    char uid[16], tty[16];
+    (void)snprintf(uid, sizeof(uid), "%u", c->spec->uid_base); /* fit: 10 digits at most */
+    (void)snprintf(tty, sizeof(tty), "%u", c->spec->uid_base + TTY_GID);
+    const struct fs_option dev[] = {{"mode", "755"}, {"size", "64k"}, {"uid", uid}, {"gid", uid}};
+    const struct fs_option pts[] = {{"ptmxmode", "666"}, {"mode", "620"}, {"gid", tty}};
+    const struct fs_option shm[] = {{"mode", "1777"}, {"uid", uid}, {"gid", uid}};
+    c->dev_fd = jail_new_fs("tmpfs", dev, ARRAY_LEN(dev), dev_attrs);
+    if (c->dev_fd < 0)
+        return c->dev_fd;
+    int r = jail_attach(c->dev_fd, c->root_fd, "dev");
+    if (r == 0)
+        r = make_nodes(c->dev_fd);
+    if (r == 0)
+        r = make_links(c->dev_fd);
+    if (r == 0)
+        r = attach_new(c->dev_fd, "pts", "devpts", pts, ARRAY_LEN(pts), dev_attrs);
+    return r == 0 ? attach_new(c->dev_fd, "shm", "tmpfs", shm, ARRAY_LEN(shm), quiet_attrs) : r;
+}
+
+/* Covers a path below a mount of ours with a read-only view of itself. Missing is fine. */
+static int make_read_only(int dir, const char *path)
+{
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY | quiet_attrs};
+    _cleanup_close_ int fd =
+        open_tree(dir, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : -errno;
+    if (mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0 ||
+        move_mount(fd, "", dir, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+        return -errno;
+    return 0;
+}
+
+/* Covers a file with our own /dev/null, a folder with nothing. Missing is fine. */
+static int mask(const struct jail_child *c, int dir, const char *path)
+{
+    static const struct fs_option options[] = {{"size", "0"}, {"mode", "555"}};
+    struct stat st;
+    if (fstatat(dir, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT || errno == EACCES ? 0 : -errno;
+    _cleanup_close_ int cover =
+        S_ISDIR(st.st_mode)
+            ? jail_new_fs("tmpfs", options, ARRAY_LEN(options), MOUNT_ATTR_RDONLY | quiet_attrs)
+            : open_tree(c->dev_fd, "null", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (cover < 0)
+        return S_ISDIR(st.st_mode) ? cover : -errno;
+    return move_mount(cover, "", dir, path, MOVE_MOUNT_F_EMPTY_PATH) < 0 ? -errno : 0;
+}
+
+static int cover_all(const struct jail_child *c, int dir, const char *const *read_only,
+                     const char *const *masked)
+{
+    int r = 0;
+    for (; r == 0 && *read_only != NULL; read_only++)
+        r = make_read_only(dir, *read_only);
+    for (; r == 0 && *masked != NULL; masked++)
+        r = mask(c, dir, *masked);
+    return r;
+}
+
+int jail_mount_proc(struct jail_child *c)
+{
+    static const char *const read_only[] = {"bus", "fs", "irq", "sys", "sysrq-trigger", NULL};
+    static const char *const masked[] = {
+        "acpi",        "asound", "interrupts", "kallsyms",   "kcore",       "keys",
+        "key-users",   "kmsg",   "kpagecount", "kpageflags", "kpagecgroup", "latency_stats",
+        "sched_debug", "scsi",   "slabinfo",   "timer_list", "vmallocinfo", NULL};
+    _cleanup_close_ int fd = jail_new_fs("proc", NULL, 0, quiet_attrs);
+    if (fd < 0)
+        return fd;
+    int r = jail_attach(fd, c->root_fd, "proc");
+    return r == 0 ? cover_all(c, fd, read_only, masked) : r;
+}
+
+int jail_mount_sys(struct jail_child *c)
+{
+    static const char *const none[] = {NULL};
+    static const char *const masked[] = {"firmware",           "fs/bpf",
+                                         "kernel/debug",       "kernel/tracing",
+                                         "kernel/security",    "devices/virtual/powercap",
+                                         "kernel/boot_params", NULL};
+    _cleanup_close_ int fd = jail_new_fs("sysfs", NULL, 0, MOUNT_ATTR_RDONLY | quiet_attrs);
+    if (fd < 0)
+        return fd;
+    int r = jail_attach(fd, c->root_fd, "sys");
+    return r == 0 ? cover_all(c, fd, none, masked) : r;
+}
