@@ -84,7 +84,8 @@ int api_timeout_get(const struct json_ref *obj, const char *key, enum json_need 
     if (v < min)
         return json_refuse(&ref, err, "must be at least %lld", (long long)min);
     if (v > max && max % 3600 == 0)
-        return json_refuse(&ref, err, "cannot be greater than %lld hours", (long long)max / 3600);
+        return json_refuse(&ref, err, "cannot be greater than %lld hour%s", (long long)max / 3600,
+                           max == 3600 ? "" : "s");
     if (v > max)
         return json_refuse(&ref, err, "cannot be greater than %lld seconds", (long long)max);
     *ret = v;
