@@ -1,0 +1,60 @@
+/*
+ * silica-priv: the only privileged program of Silica.
+ *
+ * It makes and ends sandboxes on request of the daemon, which owns no privilege. A numbered list of
+ * fixed requests (protocol.h), one file an operation (op_*.c); it derives every name itself, never
+ * parses HTTP, JSON or an image, and reads nothing that a sandbox could write but its log lines.
+ *
+ * One thread, one epoll loop. Its death ends no sandbox: the next start adopts what lives.
+ */
+#include "priv/helper.h"
+
+#include "base/cleanup.h"
+#include "base/log.h"
+
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+
+enum { EVENTS_PER_TURN = 1 }; /* so that no event can outlive what an earlier one has freed */
+
+static int run(struct helper *h, struct err *err)
+{
+    while (!h->quit) {
+        struct epoll_event e;
+        int n = epoll_wait(h->epoll_fd, &e, EVENTS_PER_TURN, -1);
+        if (n < 0 && errno != EINTR)
+            return err_sys(err, -errno, "wait for events");
+        if (n > 0) {
+            struct watch *w = e.data.ptr;
+            w->on_event(w, e.events);
+        }
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct options options;
+    static struct helper helper;
+    struct err err;
+    log_setup("silica-priv", LOG_INFO, false);
+    (void)umask(022);
+    if (options_parse(argc, argv, &options, &err) < 0) {
+        log_error("%s", err.msg);
+        return 2;
+    }
+    int r = narrow(&err);
+    if (r == 0)
+        r = helper_open(&helper, &options, &err);
+    if (r == 0)
+        r = adopt_all(&helper, &err);
+    if (r == 0)
+        r = server_open(&helper, &err);
+    if (r == 0)
+        r = run(&helper, &err);
+    if (r < 0)
+        log_error("%s", err.msg);
+    helper_close(&helper);
+    return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,24 @@
+/* PRIV_HELLO: the first packet of a connection; both sides must speak the same version. */
+#include "priv/helper.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+
+bool op_hello(struct client *c, const void *packet)
+{
+    const struct priv_hello *q = packet;
+    struct err err;
+    if (c->greeted || q->magic != PRIV_MAGIC)
+        return false;
+    if (q->version != PRIV_VERSION) {
+        (void)err_set(&err, -EPROTO, ERR_CONFLICT,
+                      "silica-priv speaks version %u and silicad %u: are both of one build?",
+                      PRIV_VERSION, q->version);
+        server_reply(c, q->head.seq, &err, NULL);
+        return false;
+    }
+    c->greeted = true;
+    server_reply(c, q->head.seq, NULL, NULL);
+    return true;
+}

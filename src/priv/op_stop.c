@@ -1,0 +1,29 @@
+/*
+ * PRIV_STOP: end a sandbox; the reply comes once nothing of it is left. Permitted in every state; of
+ * a sandbox that is not there the end has come already.
+ */
+#include "priv/helper.h"
+
+#include <errno.h>
+#include <string.h>
+
+bool op_stop(struct client *c, const void *packet)
+{
+    const struct priv_stop *q = packet;
+    struct err err;
+    if (memchr(q->id, '\0', sizeof(q->id)) == NULL || !id_is_sandbox(q->id))
+        return false;
+    struct sandbox *s = sandbox_find(c->helper, q->id);
+    if (s == NULL) {
+        server_reply(c, q->head.seq, NULL, NULL);
+        return true;
+    }
+    if (s->n_waiters == STOP_WAITERS_MAX) {
+        (void)err_set(&err, -EBUSY, ERR_UNAVAILABLE, "sandbox %s is being stopped already", s->id);
+        server_reply(c, q->head.seq, &err, NULL);
+        return true;
+    }
+    s->waiters[s->n_waiters++] = (struct stop_waiter){.client = c->number, .seq = q->head.seq};
+    sandbox_kill(s);
+    return true;
+}

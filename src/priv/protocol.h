@@ -1,0 +1,112 @@
+/*
+ * What silicad and silica-priv say to each other: fixed structs, one a packet, over a unix
+ * SOCK_SEQPACKET socket. Numbers are in host byte order: both ends are on one machine.
+ *
+ * Only ids and numbers cross, no paths: the helper derives every name from validated ids. A packet
+ * of another size, an unknown request, or one before the hello, ends the connection.
+ *
+ *   client                                helper
+ *   PRIV_HELLO {magic, version}     ->    reply
+ *   PRIV_START {…}                  ->    reply with the instance, or an error
+ *   PRIV_STOP {id}                  ->    reply once nothing of it is left
+ *   PRIV_LIST {}                    ->    one PRIV_ITEM each, then the reply
+ *                                   <-    PRIV_EXIT whenever a sandbox ended by itself
+ *
+ * Replies carry the request's seq and may come in any order.
+ */
+#pragma once
+
+#include "base/err.h"
+
+#include <assert.h>
+#include <stdint.h>
+
+#define PRIV_MAGIC   0x53494c43u /* "SILC" */
+#define PRIV_VERSION 1u
+
+enum priv_op {
+    PRIV_HELLO = 1,
+    PRIV_START = 2,
+    PRIV_STOP = 3,
+    PRIV_LIST = 4,
+    /* from the helper */
+    PRIV_REPLY = 100,
+    PRIV_ITEM = 101,
+    PRIV_EXIT = 102,
+};
+
+enum {
+    PRIV_ID_BYTES = 24,
+    PRIV_SECRET_BYTES = 72,
+    PRIV_REASON_BYTES = 96,
+    PRIV_SECRET_LEN = 64, /* hexadecimal digits of the control secret */
+};
+
+struct priv_head {
+    uint32_t op; /* enum priv_op */
+    uint32_t seq;
+};
+
+struct priv_hello {
+    struct priv_head head;
+    uint32_t magic, version;
+};
+
+struct priv_start {
+    struct priv_head head;
+    char id[PRIV_ID_BYTES];
+    char template_id[PRIV_ID_BYTES];
+    char control_secret[PRIV_SECRET_BYTES];
+    uint64_t memory_bytes;
+    uint32_t cpu_millis; /* 1000 = one core */
+    uint32_t pids;
+    uint32_t internet; /* 0 or 1 */
+    uint32_t reserved; /* 0 */
+};
+
+struct priv_stop {
+    struct priv_head head;
+    char id[PRIV_ID_BYTES];
+};
+
+struct priv_list {
+    struct priv_head head;
+};
+
+struct priv_instance {
+    char id[PRIV_ID_BYTES];
+    uint64_t pid_start; /* start time of its init, clock ticks since boot */
+    int32_t pid;
+    uint32_t slot;
+    uint32_t addr; /* host byte order */
+    uint32_t reserved;
+};
+
+struct priv_item {
+    struct priv_head head;
+    struct priv_instance inst;
+};
+
+struct priv_reply {
+    struct priv_head head;
+    int32_t error;             /* 0 or negative errno */
+    uint32_t kind;             /* enum err_kind */
+    struct priv_instance inst; /* of PRIV_START */
+    char msg[ERR_MSG_BYTES];
+};
+
+struct priv_exit {
+    struct priv_head head;
+    char id[PRIV_ID_BYTES];
+    char reason[PRIV_REASON_BYTES];
+};
+
+static_assert(sizeof(struct priv_start) == 152 && sizeof(struct priv_item) == 56 &&
+                  sizeof(struct priv_reply) == 320,
+              "no padding that depends on the compiler");
+
+/* Bounds of a start request, checked on both sides. */
+#define PRIV_MEMORY_MIN_BYTES (UINT64_C(16) << 20)
+#define PRIV_MEMORY_MAX_BYTES (UINT64_C(1) << 42)
+enum { PRIV_CPU_MILLIS_MIN = 10, PRIV_CPU_MILLIS_MAX = 1024000, PRIV_PIDS_MIN = 8 };
+enum { PRIV_PIDS_MAX = 1 << 20, PRIV_PACKET_MAX_BYTES = 512 };

@@ -1,0 +1,240 @@
+/*
+ * The life of a sandbox as the privileged helper sees it.
+ *
+ *   STARTING  op_start.c makes its parts one after the other; each is recorded in `parts` once it
+ *             is made. Failure undoes them in reverse (sandbox_abort). Nobody else sees it.
+ *   RUNNING   its init lives; held by pidfd.
+ *   ENDING    PRIV_STOP sent SIGKILL; waiting for the pidfd.
+ *   CLEANING  init is gone (killed or by itself): link, groups and processes are unmade at once, the
+ *             files by a forked child, because there may be very many. Then the waiting stops are
+ *             answered, or the exit is told, and the object is freed: "stopped" means nothing is left.
+ *
+ * The state file is the last to go: after a crash of this program it still says what was there.
+ * An adopted sandbox is not our child; its end shows on the pidfd all the same.
+ */
+#include "priv/helper.h"
+
+#include "base/cleanup.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "net/sandbox_net.h"
+
+#include <assert.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+static const char *const life_names[] = {
+    [LIFE_STARTING] = "starting",
+    [LIFE_RUNNING] = "running",
+    [LIFE_ENDING] = "ending",
+    [LIFE_CLEANING] = "cleaning",
+};
+static_assert(ARRAY_LEN(life_names) == LIFE_MAX_, "a life has no name");
+
+const char *sandbox_life_name(enum sandbox_life life)
+{
+    return life_names[life];
+}
+
+struct sandbox *sandbox_find(struct helper *h, const char *id)
+{
+    list_for_each_safe(it, next, &h->sandboxes)
+    {
+        struct sandbox *s = container_of(it, struct sandbox, node);
+        if (strcmp(s->id, id) == 0)
+            return s;
+    }
+    return NULL;
+}
+
+struct sandbox *sandbox_new(struct helper *h, const char *id)
+{
+    struct sandbox *s = xnew(struct sandbox);
+    s->helper = h;
+    s->pid_fd = s->remover_fd = s->log.fd = -EBADF;
+    (void)snprintf(s->id, sizeof(s->id), "%s", id);
+    list_append(&h->sandboxes, &s->node);
+    h->n_sandboxes++;
+    return s;
+}
+
+void sandbox_forget(struct sandbox *s)
+{
+    struct helper *h = s->helper;
+    if (s->pid_fd >= 0)
+        helper_unwatch(h, s->pid_fd);
+    if (s->remover_fd >= 0)
+        helper_unwatch(h, s->remover_fd);
+    s->pid_fd = fd_close(s->pid_fd);
+    s->remover_fd = fd_close(s->remover_fd);
+    log_pipe_close(h, &s->log);
+    list_remove(&s->node);
+    h->n_sandboxes--;
+    free(s);
+}
+
+static void set_life(struct sandbox *s, enum sandbox_life life)
+{
+    assert(life > s->life); /* the order of the enum is the only way */
+    log_debug("sandbox %s: %s -> %s", s->id, life_names[s->life], life_names[life]);
+    s->life = life;
+}
+
+void sandbox_instance(const struct sandbox *s, struct priv_instance *ret)
+{
+    *ret = (struct priv_instance){
+        .pid_start = s->pid_start, .pid = s->pid, .slot = s->slot.slot, .addr = s->slot.outer_addr};
+    (void)snprintf(ret->id, sizeof(ret->id), "%s", s->id);
+}
+
+static void undone(struct sandbox *s, enum sandbox_part part, int r, const struct err *err)
+{
+    if (r < 0)
+        log_error("sandbox %s: %s; left to the next start of this program", s->id, err->msg);
+    else
+        s->parts &= ~(unsigned)part;
+}
+
+/* Everything but the files. Its init is dead. */
+static void undo_kernel_parts(struct sandbox *s)
+{
+    struct helper *h = s->helper;
+    struct err err = {0};
+    if ((s->parts & PART_LINK) != 0)
+        undone(s, PART_LINK, sandbox_net_remove(h->rtnl, &s->slot, &err), &err);
+    if ((s->parts & PART_CGROUPS) != 0)
+        undone(s, PART_CGROUPS, cgroup_remove(&h->cgroups, s->id, &err), &err);
+    if ((s->parts & PART_LOG) != 0) {
+        log_pipe_close(h, &s->log);
+        log_pipe_remove(h, s->id);
+        s->parts &= ~(unsigned)PART_LOG;
+    }
+}
+
+/* The last part: the slot is free again only if its link is gone. */
+static void undo_rest(struct sandbox *s)
+{
+    if ((s->parts & PART_LINK) == 0)
+        slot_release(s->helper, s->slot.slot);
+    if ((s->parts & ~(unsigned)(PART_STATE | PART_PROCESS)) == 0)
+        state_remove(s->helper, s->id);
+}
+
+/* An adopted init is not our child: somebody else reaps it. */
+static void describe_end(struct sandbox *s)
+{
+    siginfo_t info = {0};
+    int r;
+    do
+        r = waitid(P_PIDFD, (id_t)s->pid_fd, &info, WEXITED);
+    while (r < 0 && errno == EINTR);
+    if (r < 0)
+        (void)snprintf(s->reason, sizeof(s->reason), "ended");
+    else if (info.si_code == CLD_EXITED)
+        (void)snprintf(s->reason, sizeof(s->reason), "exited with status %d", info.si_status);
+    else
+        (void)snprintf(s->reason, sizeof(s->reason), "killed by signal %d", info.si_status);
+}
+
+void sandbox_abort(struct sandbox *s)
+{
+    struct err err = {0};
+    if ((s->parts & PART_PROCESS) != 0) {
+        (void)syscall(SYS_pidfd_send_signal, s->pid_fd, SIGKILL, NULL, 0); /* or dead already */
+        describe_end(s);
+        s->parts &= ~(unsigned)PART_PROCESS;
+    }
+    undo_kernel_parts(s);
+    if ((s->parts & PART_FOLDERS) != 0)
+        undone(s, PART_FOLDERS, fs_remove_tree(s->helper->sandboxes_fd, s->id, &err), &err);
+    undo_rest(s);
+    sandbox_forget(s);
+}
+
+static void finished(struct sandbox *s)
+{
+    struct helper *h = s->helper;
+    undo_rest(s);
+    for (unsigned i = 0; i < s->n_waiters; i++) {
+        struct client *c = server_client(h, s->waiters[i].client);
+        if (c != NULL)
+            server_reply(c, s->waiters[i].seq, NULL, NULL);
+    }
+    if (!s->stopped) {
+        struct priv_exit event = {.head = {.op = PRIV_EXIT}};
+        (void)snprintf(event.id, sizeof(event.id), "%s", s->id);
+        (void)snprintf(event.reason, sizeof(event.reason), "%s", s->reason);
+        server_broadcast(h, &event, sizeof(event));
+    }
+    log_info("sandbox %s: gone (%s)", s->id, s->stopped ? "stopped" : s->reason);
+    sandbox_forget(s);
+}
+
+static void on_removed(struct watch *w, uint32_t events)
+{
+    struct sandbox *s = container_of(w, struct sandbox, remover_watch);
+    siginfo_t info = {0};
+    (void)events;
+    int r = waitid(P_PIDFD, (id_t)s->remover_fd, &info, WEXITED);
+    if (r == 0 && info.si_code == CLD_EXITED && info.si_status == 0)
+        s->parts &= ~(unsigned)PART_FOLDERS;
+    else
+        log_error("sandbox %s: its files could not be removed; left to the next start", s->id);
+    finished(s);
+}
+
+/* A child of its own removes the files. It shares nothing that it could change. */
+static int start_remover(struct sandbox *s)
+{
+    s->remover_pid = fork();
+    if (s->remover_pid < 0)
+        return -errno;
+    if (s->remover_pid == 0)
+        _exit(fs_remove_tree(s->helper->sandboxes_fd, s->id, NULL) < 0 ? 1 : 0);
+    s->remover_fd = (int)syscall(SYS_pidfd_open, s->remover_pid, 0); /* close-on-exec by itself */
+    s->remover_watch.on_event = on_removed;
+    int r = s->remover_fd < 0 ? -errno : helper_watch(s->helper, s->remover_fd, &s->remover_watch);
+    if (r < 0)
+        s->remover_fd = fd_close(s->remover_fd);
+    return r;
+}
+
+static void on_end(struct watch *w, uint32_t events)
+{
+    struct sandbox *s = container_of(w, struct sandbox, exit_watch);
+    (void)events;
+    describe_end(s);
+    helper_unwatch(s->helper, s->pid_fd);
+    s->pid_fd = fd_close(s->pid_fd);
+    s->parts &= ~(unsigned)PART_PROCESS;
+    set_life(s, LIFE_CLEANING);
+    undo_kernel_parts(s);
+    int r = start_remover(s);
+    if (r < 0) {
+        log_error("sandbox %s: no process to remove its files (%d); left to the next start", s->id,
+                  r);
+        finished(s);
+    }
+}
+
+int sandbox_watch(struct sandbox *s, struct err *err)
+{
+    s->exit_watch.on_event = on_end;
+    int r = helper_watch(s->helper, s->pid_fd, &s->exit_watch);
+    if (r < 0)
+        return err_sys(err, r, "watch a sandbox");
+    set_life(s, LIFE_RUNNING);
+    return 0;
+}
+
+void sandbox_kill(struct sandbox *s)
+{
+    s->stopped = true;
+    if (s->life != LIFE_RUNNING)
+        return;
+    set_life(s, LIFE_ENDING);
+    (void)syscall(SYS_pidfd_send_signal, s->pid_fd, SIGKILL, NULL, 0); /* or dead already */
+}
