@@ -54,9 +54,9 @@ static int stage_limits(struct err *err)
     struct rlimit none = {0, 0}, files;
     if (setrlimit(RLIMIT_CORE, &none) < 0 || getrlimit(RLIMIT_NOFILE, &files) < 0)
         return err_sys(err, -errno, "set resource limits");
-    if (geteuid() == 0)
-        files.rlim_max = NARROW_MAX_FDS;
-    files.rlim_cur = files.rlim_max < NARROW_MAX_FDS ? files.rlim_max : NARROW_MAX_FDS;
+    files.rlim_cur = files.rlim_max; /* all that we were given; more needs CAP_SYS_RESOURCE */
+    if (files.rlim_cur > NARROW_MAX_FDS)
+        files.rlim_cur = NARROW_MAX_FDS;
     if (setrlimit(RLIMIT_NOFILE, &files) < 0)
         return err_sys(err, -errno, "raise the limit of open files");
     (void)umask(077); /* cannot fail */
