@@ -82,12 +82,13 @@ class Leaks:
 
 
 class Server:
-    def __init__(self, arguments=(), data=None, port=None, templates=TEMPLATES, keep_data=False):
+    def __init__(self, arguments=(), data=None, address="127.0.0.1", port=None,
+                 templates=TEMPLATES):
         self.own_data = data is None
-        self.keep_data = keep_data
         self.data = pathlib.Path(data or tempfile.mkdtemp(prefix="silica-test-"))
         if self.own_data:
             self.data.chmod(0o755)  # silicad passes through it with a uid of its own
+        self.address = address
         self.port = port or free_port()
         self.templates = templates
         self.arguments = list(arguments)
@@ -97,7 +98,7 @@ class Server:
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.address}:{self.port}"
 
     @property
     def env(self):
@@ -111,7 +112,7 @@ class Server:
         if os.geteuid() != 0:
             raise PermissionError("a Silica server needs root")
         command = [str(BUILD / "silica"), "serve", "--data", str(self.data), "--listen",
-                   f"127.0.0.1:{self.port}", "--templates", self.templates, *self.arguments]
+                   f"{self.address}:{self.port}", "--templates", self.templates, *self.arguments]
         fd, name = tempfile.mkstemp(prefix="silica-test-", suffix=".log")
         self.log_path = pathlib.Path(name)
         with os.fdopen(fd, "wb") as log:
@@ -159,10 +160,10 @@ class Server:
             raise RuntimeError(f"the server ended with status {status}:\n" + self.log_tail())
 
     def remove(self):
-        if self.own_data and not self.keep_data:
+        if self.own_data:
             shutil.rmtree(self.data)
-        if self.log_path and not self.keep_data:
-            self.log_path.unlink()
+        if self.log_path:
+            self.log_path.unlink(missing_ok=True)
 
     def __enter__(self):
         return self.start()
