@@ -1,0 +1,141 @@
+/*
+ * The launch object is written by our own privileged helper, so it is trusted to be meant well; it
+ * is still parsed strictly, because a wrong descriptor number here would be somebody else's file.
+ */
+#include "envd/config.h"
+
+#include "base/cleanup.h"
+#include "base/fs.h"
+#include "base/ids.h"
+#include "base/num.h"
+#include "json/json.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+static int get_fd(const struct json_ref *root, const char *key, int *ret, struct err *err)
+{
+    int64_t v = 0;
+    int r = json_get_i64(root, key, JSON_OPTIONAL, 3, 1 << 20, &v, err);
+    if (r > 0)
+        *ret = (int)v;
+    return r < 0 ? r : 0;
+}
+
+static int get_cgroup_fds(const struct json_ref *root, struct envd_config *c, struct err *err)
+{
+    struct json_ref arr;
+    int r = json_get_arr(root, "cgroupFds", JSON_OPTIONAL, &arr, err);
+    if (r <= 0)
+        return r;
+    if (json_arr_len(&arr) > CONFIG_CGROUP_FDS_MAX)
+        return json_refuse(&arr, err, "has more than %d members", CONFIG_CGROUP_FDS_MAX);
+    for (size_t i = 0; i < json_arr_len(&arr); i++) {
+        struct json_ref it = json_arr_at(&arr, i);
+        json_int_t v = json_is_integer(it.v) ? json_integer_value(it.v) : -1;
+        if (v < 3 || v > 1 << 20)
+            return json_refuse(&it, err, "must be a descriptor number above 2");
+        c->cgroup_fds[c->n_cgroup_fds++] = (int)v;
+    }
+    return 0;
+}
+
+static int get_text(const struct json_ref *root, const char *key, char *dst, size_t cap,
+                    struct err *err)
+{
+    const char *s = NULL;
+    int r = json_get_str(root, key, JSON_OPTIONAL, &s, err);
+    if (r > 0 && slice_copy(slice_str(s), dst, cap) < 0)
+        return err_set(err, -EINVAL, ERR_INVALID, "%s is longer than %zu bytes", key, cap - 1);
+    return r < 0 ? r : 0;
+}
+
+static int get_numbers(const struct json_ref *root, struct envd_config *c, struct err *err)
+{
+    int64_t port = ENVD_PORT, memory = 0, cpu = 0;
+    int r = json_get_i64(root, "port", JSON_OPTIONAL, 1, 65535, &port, err);
+    if (r >= 0)
+        r = json_get_i64(root, "memoryBytes", JSON_OPTIONAL, 0, INT64_MAX, &memory, err);
+    if (r >= 0)
+        r = json_get_i64(root, "cpuMillis", JSON_OPTIONAL, 0, UINT32_MAX, &cpu, err);
+    if (r < 0)
+        return r;
+    c->port = (uint16_t)port;
+    c->memory_bytes = (uint64_t)memory;
+    c->cpu_millis = (uint32_t)cpu;
+    return 0;
+}
+
+static void config_init(struct envd_config *c)
+{
+    memset(c, 0, sizeof(*c));
+    c->listen_fd = c->memory_usage_fd = c->cpu_usage_fd = -1;
+    c->port = ENVD_PORT;
+}
+
+int config_parse(struct slice json, struct envd_config *ret, struct err *err)
+{
+    _cleanup_json_ json_t *doc = NULL;
+    struct envd_config c;
+    config_init(&c);
+    int r = json_parse(json, &doc, err);
+    if (r < 0)
+        return r;
+    struct json_ref root = json_root(doc);
+    if ((r = get_text(&root, "sandboxId", c.sandbox_id, sizeof(c.sandbox_id), err)) < 0 ||
+        (r = get_text(&root, "templateId", c.template_id, sizeof(c.template_id), err)) < 0 ||
+        (r = get_text(&root, "controlSecret", c.control_secret, sizeof(c.control_secret), err)) <
+            0 ||
+        (r = get_fd(&root, "listenFd", &c.listen_fd, err)) < 0 ||
+        (r = get_fd(&root, "memoryUsageFd", &c.memory_usage_fd, err)) < 0 ||
+        (r = get_fd(&root, "cpuUsageFd", &c.cpu_usage_fd, err)) < 0 ||
+        (r = get_cgroup_fds(&root, &c, err)) < 0 || (r = get_numbers(&root, &c, err)) < 0)
+        return r;
+    if (c.control_secret[0] == '\0')
+        return err_set(err, -EINVAL, ERR_INVALID, "controlSecret is required");
+    *ret = c;
+    return 0;
+}
+
+static int read_flags(int argc, char **argv, struct envd_config *c, struct err *err)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "-version") == 0) {
+            c->show_version = true;
+        } else if (strcmp(argv[i], "-port") == 0 && i + 1 < argc) {
+            uint64_t port = 0;
+            if (parse_u64(slice_str(argv[++i]), 65535, &port) < 0 || port == 0)
+                return err_set(err, -EINVAL, ERR_INVALID, "-port wants a number from 1 to 65535");
+            c->port = (uint16_t)port;
+            c->standalone = true;
+        } else {
+            return err_set(err, -EINVAL, ERR_INVALID,
+                           "unknown flag '%s'; usage: silica-envd [-port N] [-version]", argv[i]);
+        }
+    }
+    return 0;
+}
+
+int config_read(int argc, char **argv, struct envd_config *ret, struct err *err)
+{
+    struct envd_config c;
+    config_init(&c);
+    int r = read_flags(argc, argv, &c, err);
+    if (r < 0)
+        return r;
+    if (c.standalone || c.show_version) {
+        *ret = c;
+        return 0;
+    }
+    struct buf text = BUF_INIT(CONFIG_MAX_BYTES);
+    r = fs_read_fd(CONFIG_LAUNCH_FD, &text);
+    if (r < 0)
+        r = err_sys(err, r, "read the launch object on descriptor %d (outside a sandbox: -port N)",
+                    CONFIG_LAUNCH_FD);
+    else
+        r = config_parse(buf_slice(&text), ret, err);
+    (void)fd_close(CONFIG_LAUNCH_FD);
+    buf_wipe_done(&text);
+    return r;
+}

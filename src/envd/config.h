@@ -1,0 +1,41 @@
+/* How the daemon was started: flags, or the JSON object on descriptor 3 (docs/design/0001). */
+#pragma once
+
+#include "base/err.h"
+#include "base/slice.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    CONFIG_MAX_BYTES = 65536,
+    CONFIG_CGROUP_FDS_MAX = 16,
+    CONFIG_SECRET_MAX = 128,
+    CONFIG_LAUNCH_FD = 3,
+};
+
+struct envd_config {
+    bool standalone;   /* -port: outside a sandbox, no control secret, E2B_SANDBOX=false */
+    bool show_version; /* -version */
+    char sandbox_id[64], template_id[64];
+    char control_secret[CONFIG_SECRET_MAX + 1]; /* "" only when standalone */
+    int listen_fd;                              /* -1: open one */
+    uint16_t port;
+    int cgroup_fds[CONFIG_CGROUP_FDS_MAX]; /* cgroup.procs files that children write "0" to */
+    size_t n_cgroup_fds;
+    /* Optional, for /metrics: the sandbox's limits, and files that tell what its group uses. */
+    uint64_t memory_bytes; /* 0: unknown */
+    uint32_t cpu_millis;   /* 0: unknown */
+    int memory_usage_fd;   /* memory.current or memory.usage_in_bytes; -1: none */
+    int cpu_usage_fd;      /* cpuacct.usage (nanoseconds) or cpu.stat (usage_usec); -1: none */
+};
+
+/*
+ * Read flags, and descriptor 3 unless they say standalone. Descriptor 3 is closed. The secret's
+ * other copies are wiped. Returns 0 or a negative errno with a sentence for the log.
+ */
+int config_read(int argc, char **argv, struct envd_config *ret, struct err *err);
+
+/* The JSON object alone; descriptors are not looked at. */
+int config_parse(struct slice json, struct envd_config *ret, struct err *err);
