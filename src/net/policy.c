@@ -71,8 +71,9 @@ static void put_sandbox_output(struct buf *out, bool internet, bool dns)
         (void)buf_printf(out, "  ct count over %u reject with icmp type admin-prohibited\n",
                          CONNECTIONS_MAX);
         if (dns)
-            (void)buf_printf(out, "  ct original ip daddr %s ct original proto-dst 53 accept\n",
-                             gateway);
+            (void)buf_printf(
+                out, "  ct original ip daddr %s meta l4proto { tcp, udp } th dport 53 accept\n",
+                gateway);
         (void)buf_put_str(out, "  ip daddr " DENIED_RANGES
                                " reject with icmp type admin-prohibited\n  accept\n }\n");
     } else {
