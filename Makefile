@@ -39,7 +39,8 @@ run: all
 	@test -e $(DATA)/templates/aliases/base || build/silica template build base --data $(DATA)
 	@exec build/silica serve --data $(DATA) --listen $(LISTEN)
 
-lint: build-deps
+lint:
+	@tools/deps build lint
 	@tools/configure $(BUILD)
 	@tools/lint $(BUILD)
 
@@ -53,7 +54,8 @@ ubsan: build-deps
 	@ninja -C build/ubsan
 	@SILICA_MESON=build/ubsan tests/run unit fuzz
 
-fuzz: build-deps
+fuzz:
+	@tools/deps build lint
 	@CC=clang tools/configure build/fuzz -Dfuzz=true -Db_sanitize=address,undefined \
 		-Db_lundef=false -Dc_args=-fsanitize=fuzzer-no-link
 	@tools/fuzz build/fuzz $(FUZZ_SECONDS)
