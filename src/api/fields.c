@@ -14,6 +14,8 @@ static void note_ignored(struct buf *ignored, const char *path)
     size_t n = 0;
     for (; path[n] != '\0' && n + 1 < sizeof(clean); n++)
         clean[n] = path[n] > ' ' && path[n] < 0x7f && path[n] != ',' ? path[n] : '?';
+    if (n == 0)
+        clean[n++] = '?'; /* a name that is empty */
     if (ignored->n + n + 2 > ignored->max)
         return;
     if (ignored->n > 0)
