@@ -1,0 +1,277 @@
+/*
+ * The supervising loop: signals, children, restarts with backoff, readiness, and the two ways to stop.
+ *
+ * States: starting (until GET /health answers; a child that ends then ends everything) -> running
+ * (a child that ends is started again) -> stopping. Stopping by SIGINT tells silicad first, which
+ * ends every sandbox through silica-priv, and silica-priv after silicad is gone; a silicad that was
+ * down is started once more for that. Stopping by SIGTERM ends both and leaves sandboxes alone.
+ */
+#include "cli/serve.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/ids.h"
+#include "base/log.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <sys/signalfd.h>
+
+enum {
+    READY_TIMEOUT_MS = 120000, /* adoption of many sandboxes included */
+    BACKOFF_FIRST_MS = 200,
+    BACKOFF_MAX_MS = 10000,
+    BACKOFF_FORGET_MS = 60000, /* a child that ran this long starts at the first wait again */
+    STOP_DAEMON_MS = 90000,    /* silicad, ending all sandboxes */
+    STOP_PRIV_MS = 15000,
+    PROBE_PAUSE_MS = 50,
+};
+
+enum { PRIV, DAEMON, N_CHILDREN };
+
+struct supervisor {
+    const struct serve_settings *s;
+    struct child children[N_CHILDREN];
+    struct probe probe;
+    int signal_fd;
+    uint64_t probe_at_ns, ready_by_ns;
+    bool ready;
+    int stop_signal; /* 0 while running */
+    void (*on_ready)(void *user);
+    void *user;
+    char socket[PATH_MAX], envd[PATH_MAX], number[16], uid[16];
+};
+
+static void child_init(struct child *c, const char *name, int end_signal, int pass_fd)
+{
+    c->name = name;
+    c->pid_fd = -EBADF;
+    c->pass_fd = pass_fd;
+    c->end_signal = end_signal;
+    c->backoff_ms = BACKOFF_FIRST_MS;
+}
+
+static int describe_priv(struct supervisor *v, struct err *err)
+{
+    struct child *c = &v->children[PRIV];
+    const char *const argv[] = {"silica-priv",   "--data",     v->s->data, "--templates",
+                                v->s->templates, "--socket",   v->socket,  "--client-uid",
+                                v->uid,          "--instance", v->number,  "--envd",
+                                v->envd};
+    child_init(c, argv[0], SIGTERM, -1);
+    memcpy(c->argv, argv, sizeof(argv));
+    return program_find(argv[0], c->path, err);
+}
+
+static int describe_daemon(struct supervisor *v, int listen_fd, struct err *err)
+{
+    struct child *c = &v->children[DAEMON];
+    const char *const argv[] = {
+        "silicad",       "--data",   v->s->data,    "--templates", v->s->templates,
+        "--priv-socket", v->socket,  "--listen-fd", "3",           "--uid",
+        v->uid,          "--domain", v->s->domain,  "--driver",    v->s->driver};
+    child_init(c, argv[0], SIGTERM, listen_fd);
+    memcpy(c->argv, argv, sizeof(argv));
+    if (v->s->config[0] != '\0') {
+        c->argv[ARRAY_LEN(argv)] = "--config";
+        c->argv[ARRAY_LEN(argv) + 1] = v->s->config;
+    }
+    return program_find(argv[0], c->path, err);
+}
+
+static int describe(struct supervisor *v, const struct instance *i, int listen_fd, struct err *err)
+{
+    (void)snprintf(v->number, sizeof(v->number), "%u", i->number);
+    (void)snprintf(v->uid, sizeof(v->uid), "%u", DAEMON_UID_BASE + i->number);
+    if (fs_join(v->socket, sizeof(v->socket), v->s->data, "run/priv.sock") != 0)
+        return err_set(err, -ENAMETOOLONG, ERR_INVALID, "the data folder's name is too long");
+    int r = program_find("silica-envd", v->envd, err);
+    if (r == 0)
+        r = describe_priv(v, err);
+    return r == 0 ? describe_daemon(v, listen_fd, err) : r;
+}
+
+static int open_signals(int *ret_fd, struct err *err)
+{
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGINT);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGHUP);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+        return err_sys(err, -errno, "block signals");
+    *ret_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return *ret_fd >= 0 ? 0 : err_sys(err, -errno, "watch signals");
+}
+
+/* A signal that asks to stop: SIGINT, or SIGTERM (a hang-up counts as that); 0 when there is none. */
+static int next_signal(const struct supervisor *v)
+{
+    struct signalfd_siginfo info;
+    if (read(v->signal_fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
+        return 0;
+    return info.ssi_signo == SIGINT ? SIGINT : SIGTERM;
+}
+
+static void tell_end(const struct child *c, int status)
+{
+    if (status < 0)
+        log_warning("%s was killed by signal %d", c->name, -status);
+    else
+        log_warning("%s ended with status %d", c->name, status);
+}
+
+/* A child has ended while it should run. */
+static int on_lost(struct supervisor *v, struct child *c, int status, struct err *err)
+{
+    uint64_t now = clock_monotonic_ns();
+    tell_end(c, status);
+    if (!v->ready)
+        return err_set(err, -ECHILD, ERR_INTERNAL, "%s does not start; its messages are above",
+                       c->name);
+    if ((now - c->started_ns) / NS_PER_MS > BACKOFF_FORGET_MS)
+        c->backoff_ms = BACKOFF_FIRST_MS;
+    log_info("starting %s again in %u ms", c->name, c->backoff_ms);
+    c->restart_at_ns = now + c->backoff_ms * NS_PER_MS;
+    c->backoff_ms = c->backoff_ms * 2 < BACKOFF_MAX_MS ? c->backoff_ms * 2 : BACKOFF_MAX_MS;
+    return 0;
+}
+
+static int check_children(struct supervisor *v, struct err *err)
+{
+    for (int i = 0; i < N_CHILDREN; i++) {
+        struct child *c = &v->children[i];
+        int status = 0;
+        if (child_reap(c, &status) && on_lost(v, c, status, err) != 0)
+            return -ECHILD;
+        if (child_runs(c) || c->restart_at_ns == 0 || clock_monotonic_ns() < c->restart_at_ns)
+            continue;
+        struct err e = {0};
+        if (child_start(c, &e) != 0) {
+            log_error("%s", e.msg);
+            (void)on_lost(v, c, 127, NULL);
+        }
+    }
+    return 0;
+}
+
+static int check_ready(struct supervisor *v, struct err *err)
+{
+    uint64_t now = clock_monotonic_ns();
+    if (v->ready)
+        return 0;
+    if (v->probe.fd < 0 && now >= v->probe_at_ns && probe_begin(&v->probe, v->s) != 0)
+        v->probe_at_ns = now + PROBE_PAUSE_MS * NS_PER_MS;
+    int r = v->probe.fd >= 0 ? probe_step(&v->probe) : 0;
+    if (r < 0)
+        v->probe_at_ns = now + PROBE_PAUSE_MS * NS_PER_MS;
+    if (r == 1) {
+        v->ready = true;
+        v->on_ready(v->user);
+    } else if (now > v->ready_by_ns) {
+        return err_set(err, -ETIMEDOUT, ERR_TIMEOUT, "silicad does not answer after %d s",
+                       READY_TIMEOUT_MS / 1000);
+    }
+    return 0;
+}
+
+static void wait_for_something(const struct supervisor *v, int wait_ms)
+{
+    struct pollfd fds[N_CHILDREN + 2] = {
+        {.fd = v->signal_fd, .events = POLLIN},
+        {.fd = v->probe.fd, .events = POLLIN}, /* negative ones are skipped */
+    };
+    for (int i = 0; i < N_CHILDREN; i++)
+        fds[2 + i] = (struct pollfd){.fd = v->children[i].pid_fd, .events = POLLIN};
+    (void)poll(fds, ARRAY_LEN(fds), wait_ms); /* whatever it was, the loop looks at everything */
+}
+
+static int run(struct supervisor *v, struct err *err)
+{
+    int r = 0;
+    v->ready_by_ns = clock_monotonic_ns() + READY_TIMEOUT_MS * NS_PER_MS;
+    for (int i = 0; r == 0 && i < N_CHILDREN; i++)
+        r = child_start(&v->children[i], err);
+    while (r == 0 && v->stop_signal == 0) {
+        bool waits = v->children[PRIV].restart_at_ns != 0 || v->children[DAEMON].restart_at_ns != 0;
+        wait_for_something(v, v->ready && !waits ? 60000 : PROBE_PAUSE_MS);
+        v->stop_signal = next_signal(v);
+        r = check_children(v, err);
+        if (r == 0)
+            r = check_ready(v, err);
+    }
+    probe_end(&v->probe);
+    return r;
+}
+
+/* Wait for the end of one child; SIGKILL when it takes too long. Returns its status. */
+static int await_end(struct supervisor *v, struct child *c, uint64_t limit_ms)
+{
+    uint64_t begin = clock_monotonic_ns();
+    bool killed = false;
+    int status = 0;
+    while (child_runs(c) && !child_reap(c, &status)) {
+        wait_for_something(v, 100);
+        (void)next_signal(v); /* we are stopping already */
+        if (!killed && (clock_monotonic_ns() - begin) / NS_PER_MS > limit_ms) {
+            log_error("%s does not end after %u s, killing it", c->name,
+                      (unsigned)(limit_ms / 1000));
+            child_signal(c, SIGKILL);
+            killed = true;
+        }
+    }
+    return status;
+}
+
+/* For ending all sandboxes both must run: one that is down is started for it. */
+static void revive(struct supervisor *v)
+{
+    for (int i = 0; i < N_CHILDREN; i++) {
+        struct child *c = &v->children[i];
+        struct err e = {0};
+        int status = 0;
+        if (child_reap(c, &status))
+            tell_end(c, status);
+        if (!child_runs(c) && child_start(c, &e) != 0)
+            log_error("%s", e.msg);
+    }
+}
+
+static int stop(struct supervisor *v, struct err *err)
+{
+    bool end_all = v->stop_signal == SIGINT;
+    if (end_all && v->ready)
+        revive(v);
+    child_signal(&v->children[DAEMON], end_all ? SIGINT : SIGTERM);
+    int status = await_end(v, &v->children[DAEMON], STOP_DAEMON_MS);
+    child_signal(&v->children[PRIV], SIGTERM);
+    (void)await_end(v, &v->children[PRIV], STOP_PRIV_MS);
+    if (end_all && status != 0)
+        return err_set(err, -EIO, ERR_INTERNAL,
+                       "silicad did not end in order; sandboxes may live on until the next start");
+    return 0;
+}
+
+int supervise(const struct serve_settings *s, const struct instance *i, int listen_fd,
+              void (*on_ready)(void *user), void *user, struct err *err)
+{
+    struct supervisor v = {
+        .s = s, .probe = {-EBADF}, .signal_fd = -EBADF, .on_ready = on_ready, .user = user};
+    int r = describe(&v, i, listen_fd, err);
+    if (r == 0)
+        r = open_signals(&v.signal_fd, err);
+    if (r == 0) {
+        r = run(&v, err);
+        if (r != 0)
+            v.stop_signal = SIGTERM;
+        struct err e = {0};
+        if (stop(&v, &e) != 0 && r == 0) {
+            r = e.num;
+            if (err != NULL)
+                *err = e;
+        }
+    }
+    v.signal_fd = fd_close(v.signal_fd);
+    return r;
+}
