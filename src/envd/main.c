@@ -37,16 +37,12 @@ static int fail(const struct err *err)
     return 1;
 }
 
-/* Descriptors 0 to 2 exist, everything else closes on exec. */
+/* Descriptors 0 to 2 exist (children get their own there), all others close on exec. */
 static int settle_descriptors(struct err *err)
 {
-    int fd;
-    do {
-        fd = open("/dev/null", O_RDWR);
-    } while (fd >= 0 && fd <= 2);
-    if (fd < 0)
-        return err_sys(err, -errno, "open /dev/null");
-    (void)close(fd);
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR | O_CLOEXEC) < 0)
+            return err_sys(err, -errno, "open /dev/null");
     if (close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
         return err_sys(err, -errno, "close_range");
     return 0;

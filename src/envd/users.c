@@ -66,8 +66,9 @@ static struct slice name_by_id(struct slice text, size_t fields, uint32_t id)
 {
     struct slice line, f[PASSWD_FIELDS];
     while (slice_next(&text, '\n', &line)) {
-        uint32_t got;
-        if (split_fields(line, f, fields) && f[0].n != 0 && parse_id(f[2], &got) && got == id)
+        uint32_t got, group;
+        if (split_fields(line, f, fields) && f[0].n != 0 && parse_id(f[2], &got) && got == id &&
+            (fields != PASSWD_FIELDS || parse_id(f[3], &group)))
             return f[0];
     }
     return (struct slice){NULL, 0};
