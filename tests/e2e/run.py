@@ -92,10 +92,10 @@ def main():
             run_suite(tap, name, server)
             tap.case(f"{name}: every sandbox is gone", lambda: check_empty(server))
         tap.case("silica serve stops cleanly", server.stop)
+        tap.case("nothing is left on the host", leaks.check, server)
         if tap.failed:
             print("\n".join("# " + line for line in server.log_tail().splitlines()))
         server.remove()
-    tap.case("nothing is left on the host", leaks.check)
     return tap.done()
 
 

@@ -7,6 +7,7 @@ Stopping sends SIGINT, which ends every sandbox; a server that does not end clea
 something on the host, raises. Needs root.
 """
 
+import collections
 import json
 import os
 import pathlib
@@ -56,28 +57,41 @@ def is_healthy(url):
 
 
 class Leaks:
-    """What the host holds of sandboxes, before and after: tools/leaks does the looking."""
+    """What the host holds of sandboxes, before and after: tools/leaks does the looking.
+
+    Anything that came in between counts, also what another server on this host did meanwhile. With
+    SILICA_LEAKS=instance in the environment only what belongs to the given server's instance does:
+    for work beside other servers.
+    """
 
     def __init__(self):
         self.before = self._look()
 
     @staticmethod
-    def _look():
-        done = subprocess.run([str(ROOT / "tools" / "leaks")], stdin=subprocess.DEVNULL,
-                              capture_output=True, text=True, timeout=60, check=False)
+    def _look(*arguments):
+        done = subprocess.run([str(ROOT / "tools" / "leaks"), "snapshot", *arguments], check=False,
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
         if done.returncode != 0:
             raise RuntimeError(f"tools/leaks: {done.stderr.strip()}")
-        return sorted(done.stdout.splitlines())
+        return collections.Counter(done.stdout.splitlines())
 
-    def check(self, limit_s=10):
+    def check(self, server=None, limit_s=10):
         """Raises if something is there that was not there before; the kernel may need a moment."""
+        arguments = []
+        if server is not None and server.data.exists():
+            arguments += ["--data", str(server.data)]
+        if server is not None and os.environ.get("SILICA_LEAKS") == "instance":
+            arguments += ["--instance", str(server.instance)]
         deadline = time.monotonic() + limit_s
         while True:
-            left = [line for line in self._look() if line not in self.before]
+            left = self._look(*arguments) - self.before
+            for line in list(left):  # the sockets' folder stays with the data folder
+                if server is not None and line.startswith(f"file {server.data}/run"):
+                    del left[line]
             if not left:
                 return
             if time.monotonic() > deadline:
-                raise AssertionError("left behind:\n" + "\n".join(left))
+                raise AssertionError("left behind:\n" + "\n".join(sorted(left)))
             time.sleep(0.2)
 
 
@@ -95,6 +109,7 @@ class Server:
         self.process = None
         self.log_path = None
         self.exports = {}
+        self.instance = None
 
     @property
     def url(self):
@@ -122,6 +137,7 @@ class Server:
         try:
             wait_until(self._is_ready, READY_LIMIT_S, "the server answers /health")
             self.exports = self._read_exports()
+            self.instance = int((self.data / "instance").read_text())
         except BaseException:
             self.kill()
             sys.stderr.write(self.log_tail())
