@@ -52,6 +52,7 @@ static void gone(struct sandbox *sb)
     manager_op_begin(m); /* the manager outlives the answers */
     sb->wake_mono_ns = 0;
     registry_remove(sb);
+    manager_notice(m, sb->id, "gone");
     answer_creation(sb);
     answer_waiters(sb, NULL);
     adopt_settled(sb);
