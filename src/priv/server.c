@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-enum { PACKETS_PER_TURN = 16, SEND_BUFFER_BYTES = 4 << 20 };
+enum { PACKETS_PER_TURN = 16, SEND_BUFFER_BYTES = 4 << 20, CLOSINGS_LOGGED_PER_S = 5 };
 
 static const struct {
     bool (*handle)(struct client *c, const void *packet);
@@ -33,7 +33,9 @@ static void client_close(struct client *c, const char *why)
 {
     if (c->fd < 0)
         return;
-    log_info("client %llu: %s", (unsigned long long)c->number, why);
+    static struct log_rate rate;
+    if (log_allow(&rate, CLOSINGS_LOGGED_PER_S))
+        log_info("client %llu: %s", (unsigned long long)c->number, why);
     helper_unwatch(c->helper, c->fd);
     c->fd = fd_close(c->fd);
     c->number = 0;

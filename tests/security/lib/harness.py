@@ -76,6 +76,19 @@ def skip_all(why):
     sys.exit(0)
 
 
+def need_root():
+    """Skips the program where it cannot run."""
+    if os.geteuid() != 0:
+        skip_all("needs root")
+    if "SILICA_BUILD" not in os.environ:
+        skip_all("SILICA_BUILD is not set")
+    for name in ("silica-priv", "security-probe"):
+        try:
+            build_file(name)
+        except FileNotFoundError as e:
+            skip_all(f"not built: {e}")
+
+
 def claim_instance():
     """An instance number that nobody uses, held by the lock that servers take too."""
     os.makedirs("/run/silica", exist_ok=True)
@@ -241,6 +254,13 @@ class Helper:
             except (FileNotFoundError, ConnectionError):
                 time.sleep(0.02)
         raise RuntimeError("silica-priv did not listen:\n" + self.log_text())
+
+    def snapshot(self):
+        """What tools/leaks sees of this instance, without the helper's own process and files."""
+        out = subprocess.run([os.path.join(ROOT, "tools", "leaks"), "snapshot", "--data", self.data, "--instance",
+                              str(self.number)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                             check=True)
+        return [line for line in out.stdout.splitlines() if not line.startswith("process silica-priv ")]
 
     def log_text(self):
         with open(self.log, encoding="utf-8", errors="replace") as f:

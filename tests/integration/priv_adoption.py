@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""silica-priv: its death ends no sandbox; the next start adopts what lives and reaps the rest."""
+
+import os
+import signal
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "security", "lib"))
+import harness  # noqa: E402
+
+
+def key(inst):
+    return inst.id, inst.addr, inst.pid, inst.pid_start, inst.slot
+
+
+def main():
+    harness.need_root()
+    tap, h = harness.Tap(), harness.Helper()
+    try:
+        c = h.client()
+        empty = h.snapshot()
+        made = [c.start() for _ in range(3)]
+        h.end(signal.SIGKILL)
+        tap.equal([h.ask(i, "cat /etc/hostname") for i in made], [[f"cat {i.id}"] for i in made],
+                  "sandboxes answer while the helper is dead")
+        h.start()
+        c = h.client()
+        tap.equal(sorted(map(key, c.list())), sorted(map(key, made)), "after kill -9 the next start adopts all")
+        c.stop(made[0].id)
+        tap.equal(len(c.list()), 2, "an adopted sandbox can be stopped")
+        os.kill(made[1].pid, signal.SIGKILL)
+        tap.equal(c.wait_exit(made[1].id), "ended", "the end of an adopted one is told")
+        fresh = c.start()
+        tap.ok(fresh.slot != made[2].slot, "a new one gets another slot than what lives")
+
+        # Dead on return: killed while nobody watched.
+        h.end(signal.SIGKILL)
+        os.kill(made[2].pid, signal.SIGKILL)
+        h.start()
+        c = h.client()
+        tap.equal([i.id for i in c.list()], [fresh.id], "what died meanwhile is reaped, the rest adopted")
+        c.stop(fresh.id)
+        tap.equal(h.snapshot(), empty, "nothing of all of them is left")
+
+        # A record whose pid belongs to somebody else by now.
+        h.end(signal.SIGKILL)
+        name = harness.new_id()
+        with open(os.path.join(h.data, "run/sandboxes", name), "w", encoding="ascii") as f:
+            f.write(f"{os.getpid()} 12345 7\n")
+        os.makedirs(os.path.join(h.data, "sandboxes", name, "upper"))
+        with open(os.path.join(h.data, "run/sandboxes", "nonsense"), "w", encoding="ascii") as f:
+            f.write("x")
+        h.start()
+        c = h.client()
+        tap.equal(c.list(), [], "a pid that was given to another process is not adopted")
+        tap.equal(h.snapshot(), empty, "and its remains are removed")
+
+        # SIGTERM with sandboxes alive.
+        inst = c.start()
+        tap.equal(h.end(), 0, "SIGTERM with a sandbox alive ends with status 0")
+        tap.equal(h.ask(inst, "cat /etc/hostname"), [f"cat {inst.id}"], "and the sandbox lives on")
+        h.start()
+        c = h.client()
+        tap.equal([i.id for i in c.list()], [inst.id], "until it is adopted")
+        c.stop(inst.id)
+        tap.equal(h.snapshot(), empty, "and stopped")
+    finally:
+        if tap.failed:
+            print("# " + h.log_text().replace("\n", "\n# "))
+        h.close()
+    tap.end()
+
+
+main()
