@@ -25,13 +25,15 @@ void random_bytes(void *p, size_t n)
 void random_id(char *dst, size_t n)
 {
     static const char digits[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+    unsigned char chunk[32];
     for (size_t i = 0; i < n;) {
-        unsigned char c;
-        random_bytes(&c, 1);
-        if (c < 252) /* 7 * 36: the rest would favour the first letters */
-            dst[i++] = digits[c % 36];
+        random_bytes(chunk, sizeof(chunk));
+        for (size_t k = 0; k < sizeof(chunk) && i < n; k++)
+            if (chunk[k] < 252) /* 7 * 36: the rest would favour the first letters */
+                dst[i++] = digits[chunk[k] % 36];
     }
     dst[n] = '\0';
+    explicit_bzero(chunk, sizeof(chunk));
 }
 
 void random_hex(char *dst, size_t n)

@@ -52,8 +52,8 @@ static size_t plain_run(struct slice s)
         unsigned char c = (unsigned char)s.p[i];
         if (c < 0x20 || c == '"' || c == '\\' || c == 0x7f)
             return i;
-        size_t len = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
-        if (i + len > s.n || (len > 1 && !slice_is_utf8(slice_sub(s, i, len))))
+        size_t len = slice_utf8_len(slice_from(s, i));
+        if (len == 0)
             return i;
         i += len;
     }

@@ -16,6 +16,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 static char folder[] = "/tmp/silica-test-fs-XXXXXX";
@@ -281,6 +282,9 @@ static void test_remove_deep_tree(void **state)
 {
     (void)state;
     enum { DEPTH = 3000 };
+    struct rlimit before, few = {.rlim_cur = 200};
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few.rlim_max = before.rlim_max;
     assert_int_equal(mkdirat(top, "deep", 0755), 0);
     int at = openat(top, "deep", O_DIRECTORY | O_CLOEXEC);
     for (int i = 0; i < DEPTH; i++) {
@@ -293,7 +297,10 @@ static void test_remove_deep_tree(void **state)
     put(at, "bottom", "x");
     at = fd_close(at);
     struct err err = {0};
-    if (fs_remove_tree(top, "deep", &err) < 0)
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    int r = fs_remove_tree(top, "deep", &err);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    if (r < 0)
         fail_msg("%s", err.msg);
     assert_int_equal(faccessat(top, "deep", F_OK, 0), -1);
 }

@@ -80,6 +80,8 @@ static void test_text_lines(void **state)
         assert_true(slice_is_utf8(buf_slice(&out)));
         assert_int_equal(slice_find(buf_slice(&out), '\x1b'), out.n);
         assert_non_null(strstr(buf_str(&out), " prog info: "));
+        if (strpbrk(texts[i], "\n\r\t\x1b\x7f\xff\xe2") == NULL)
+            assert_non_null(strstr(buf_str(&out), texts[i]));
     }
 }
 
@@ -153,6 +155,8 @@ static void test_errno_is_kept(void **state)
 {
     (void)state;
     log_setup("prog", LOG_INFO, false);
+    _cleanup_close_ int unwritable = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    assert_true(dup2(unwritable, STDERR_FILENO) >= 0); /* the write fails and sets errno */
     errno = ENOTTY;
     log_info("x");
     assert_int_equal(errno, ENOTTY);
