@@ -214,7 +214,8 @@ class Client:
 class Helper:
     """A silica-priv of the test's own in a fresh data folder."""
 
-    def __init__(self, envd=None):
+    def __init__(self, envd=None, resolv_conf=None):
+        self.resolv_conf = resolv_conf
         self.number, self.lock = claim_instance()
         self.uid = UID_BASE + self.number
         self.data = tempfile.mkdtemp(prefix="silica-test-", dir="/var/tmp")
@@ -239,9 +240,15 @@ class Helper:
         return root
 
     def start(self):
+        wrapper = []
+        if self.resolv_conf:  # in a mount namespace of its own, where /etc/resolv.conf is another
+            path = os.path.join(self.data, "resolv.conf")
+            with open(path, "w", encoding="ascii") as f:
+                f.write(self.resolv_conf)
+            wrapper = ["unshare", "--mount", "sh", "-c", f'mount --bind {path} /etc/resolv.conf && exec "$@"', "sh"]
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [build_file("silica-priv"), "--data", self.data, "--templates", self.templates, "--socket",
+                [*wrapper, build_file("silica-priv"), "--data", self.data, "--templates", self.templates, "--socket",
                  self.socket, "--client-uid", str(self.uid), "--instance", str(self.number), "--envd", self.envd],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         end = time.monotonic() + 20

@@ -1,0 +1,50 @@
+#!/usr/bin/env python3
+"""Limits hold: memory, processes and CPU of what runs inside, while process 1 goes on answering."""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+import harness  # noqa: E402
+
+
+def group_file(h, inst, controller, name, v2_name):
+    for path in (f"/sys/fs/cgroup/{controller}/silica-{h.number}/{inst.id}/user/{name}",
+                 f"/sys/fs/cgroup/silica-{h.number}/{inst.id}/user/{v2_name}"):
+        if os.path.exists(path):
+            with open(path, encoding="ascii") as f:
+                return f.read().strip()
+    return None
+
+
+def main():
+    harness.need_root()
+    tap, h = harness.Tap(), harness.Helper()
+    try:
+        c = h.client()
+        before = h.snapshot()
+        inst = c.start(memory=64 * harness.MIB, pids=20, cpu=500)
+        tap.equal(group_file(h, inst, "memory", "memory.limit_in_bytes", "memory.max"), str(64 * harness.MIB),
+                  "the memory limit is set")
+        tap.ok(group_file(h, inst, "cpu", "cpu.cfs_quota_us", "cpu.max") in ("50000", "50000 100000"),
+               "the CPU limit is set")
+        tap.equal(h.ask(inst, "as 1000 hog 16"), ["hog ok"], "memory below the limit is given")
+        tap.equal(h.ask(inst, "as 1000 hog 200"), ["killed 9"], "above it the process is killed")
+        tap.equal(h.ask(inst, "as 0 hog 200"), ["killed 9"], "root's too")
+        made, why = h.ask(inst, "as 1000 forks 100")[0].split()[1:]
+        tap.ok(int(made) < 20 and why == "EAGAIN", "no more processes than the limit", f"{made} {why}")
+        tap.equal(h.ask(inst, "cat /etc/hostname"), [f"cat {inst.id}"], "process 1 answers after all that")
+        groups = [line.split(":", 2) for line in harness.facts_of(h.ask(inst, "as 1000 facts"))["cgroup"]]
+        limited = [path for _, names, path in groups if names in ("memory", "cpu", "pids", "cpu,cpuacct", "")]
+        tap.ok(limited and all(path.endswith("/user") for path in limited), "children run in the limited group", groups)
+        tap.ok(all("silica" not in path for _, _, path in groups), "and see no path of the host's groups", groups)
+        c.stop(inst.id)
+        tap.equal(h.snapshot(), before, "nothing is left")
+    finally:
+        if tap.failed:
+            print("# " + h.log_text().replace("\n", "\n# "))
+        h.close()
+    tap.end()
+
+
+main()
