@@ -20,18 +20,19 @@ NAMESERVER = DENIED[0]
 PORT = 8080
 
 SERVER = """
-import socket, threading
+import socket, sys, threading
 def tcp(port):
     s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     s.bind(("0.0.0.0", port)); s.listen(16)
     while True: s.accept()[0].close()
-def udp(port):
-    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("0.0.0.0", port))
+def udp(addr, port):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind((addr, port))
     while True:
         data, peer = s.recvfrom(512); s.sendto(b"from " + peer[0].encode(), peer)
 for port in (8080, 53):
     threading.Thread(target=tcp, args=(port,)).start()
-    threading.Thread(target=udp, args=(port,)).start()
+    for addr in sys.argv[1:]:  # one socket an address: the answer comes from where it was sent to
+        threading.Thread(target=udp, args=(addr, port)).start()
 print("up", flush=True)
 """
 
@@ -57,7 +58,7 @@ class Outside:
         for addr in DENIED:
             run("ip", "-n", name, "addr", "add", f"{addr}/32", "dev", "lo")
             run("ip", "route", "add", f"{addr}/32", "via", PUBLIC, "dev", self.link)
-        self.server = subprocess.Popen(["ip", "netns", "exec", name, sys.executable, "-c", SERVER],
+        self.server = subprocess.Popen(["ip", "netns", "exec", name, sys.executable, "-c", SERVER, PUBLIC, *DENIED],
                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         self.server.stdout.readline()
 
@@ -78,6 +79,16 @@ def reaches(addr, port=PORT):
         return True
     except OSError:
         return False
+
+
+def reaches_udp(addr):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.settimeout(5)
+        s.sendto(b"ping", (addr, PORT))
+        try:
+            return s.recv(64).startswith(b"from")
+        except OSError:
+            return False
 
 
 def host_addresses():
@@ -110,7 +121,7 @@ def names(tap, h, inst):
 
 def denied(tap, h, inst):
     for addr in DENIED:
-        tap.ok(reaches(addr), f"(the host itself reaches {addr})")
+        tap.ok(reaches(addr) and reaches_udp(addr), f"(the host itself reaches {addr})")
         tap.ok(ask_connect(h, inst, addr) != "connect ok", f"{addr} is not reached", addr)
         tap.ok(h.ask(inst, f"udp {addr} {PORT}")[0] != "udp ok", f"{addr} is not reached over UDP")
 
