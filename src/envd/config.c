@@ -17,7 +17,7 @@
 static int get_fd(const struct json_ref *root, const char *key, int *ret, struct err *err)
 {
     int64_t v = 0;
-    int r = json_get_i64(root, key, JSON_OPTIONAL, 3, 1 << 20, &v, err);
+    int r = json_get_i64(root, key, JSON_OPTIONAL, CONFIG_LAUNCH_FD + 1, 1 << 20, &v, err);
     if (r > 0)
         *ret = (int)v;
     return r < 0 ? r : 0;
@@ -34,8 +34,8 @@ static int get_cgroup_fds(const struct json_ref *root, struct envd_config *c, st
     for (size_t i = 0; i < json_arr_len(&arr); i++) {
         struct json_ref it = json_arr_at(&arr, i);
         json_int_t v = json_is_integer(it.v) ? json_integer_value(it.v) : -1;
-        if (v < 3 || v > 1 << 20)
-            return json_refuse(&it, err, "must be a descriptor number above 2");
+        if (v <= CONFIG_LAUNCH_FD || v > 1 << 20)
+            return json_refuse(&it, err, "must be a descriptor number above %d", CONFIG_LAUNCH_FD);
         c->cgroup_fds[c->n_cgroup_fds++] = (int)v;
     }
     return 0;
@@ -117,6 +117,18 @@ static int read_flags(int argc, char **argv, struct envd_config *c, struct err *
     return 0;
 }
 
+/* A number that names nothing would later name whatever is opened next. */
+static int check_open(const struct envd_config *c, struct err *err)
+{
+    const int one[] = {c->listen_fd, c->memory_usage_fd, c->cpu_usage_fd};
+    for (size_t i = 0; i < ARRAY_LEN(one) + c->n_cgroup_fds; i++) {
+        int fd = i < ARRAY_LEN(one) ? one[i] : c->cgroup_fds[i - ARRAY_LEN(one)];
+        if (fd >= 0 && fcntl(fd, F_GETFD) < 0)
+            return err_set(err, -EBADF, ERR_INVALID, "descriptor %d was not passed", fd);
+    }
+    return 0;
+}
+
 int config_read(int argc, char **argv, struct envd_config *ret, struct err *err)
 {
     struct envd_config c;
@@ -137,5 +149,5 @@ int config_read(int argc, char **argv, struct envd_config *ret, struct err *err)
         r = config_parse(buf_slice(&text), ret, err);
     (void)fd_close(CONFIG_LAUNCH_FD);
     buf_wipe_done(&text);
-    return r;
+    return r < 0 ? r : check_open(ret, err);
 }

@@ -108,7 +108,7 @@ void request_fail(struct request *r, unsigned status, const char *fmt, ...)
         {{"X-Content-Type-Options", 22}, {"nosniff", 7}},
     };
     enum { TEXT_MAX = 8192 };
-    _cleanup_buf_ struct buf text = BUF_INIT(TEXT_MAX), body = BUF_INIT(8 * TEXT_MAX);
+    _cleanup_buf_ struct buf body = BUF_INIT(8 * TEXT_MAX);
     char line[TEXT_MAX];
     struct json_writer w;
     va_list ap;
