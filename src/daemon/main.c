@@ -236,6 +236,9 @@ static int run(struct daemon *d, int argc, char **argv, struct err *err)
     signals_start(d);
     (void)uv_run(&d->loop, UV_RUN_DEFAULT); /* returns when stop() has closed everything */
     store_close(d->store);
+    r = uv_loop_close(&d->loop);
+    if (r < 0)
+        return err_sys(err, r, "end with every handle closed");
     return d->failed ? -EIO : 0;
 }
 

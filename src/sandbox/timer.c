@@ -8,7 +8,11 @@
 #include "base/clock.h"
 #include "sandbox/sandbox_internal.h"
 
-enum { TIMER_LONGEST_MS = 3600000 };
+enum {
+    TIMER_LONGEST_MS = 3600000,
+    /* A client counts from the moment it has our answer, which is later than our own start. */
+    EXPIRY_GRACE_MS = 50,
+};
 
 static void note_earliest(struct sandbox *sb, void *user)
 {
@@ -80,5 +84,5 @@ static void on_expiry(struct sandbox *sb)
 void sandbox_arm_expiry(struct sandbox *sb)
 {
     if (sb->state == SANDBOX_RUNNING && sb->moving < 0 && !sb->m->closing)
-        sandbox_wake_at(sb, sb->end.mono_ns, on_expiry);
+        sandbox_wake_at(sb, sb->end.mono_ns + EXPIRY_GRACE_MS * NS_PER_MS, on_expiry);
 }
