@@ -29,6 +29,7 @@ static void maybe_close(struct unary *u)
 {
     if (u->answered && !u->working && !u->closing) {
         u->closing = true;
+        u->r->state = NULL; /* the exchange may outlive the call */
         uv_close((uv_handle_t *)&u->deadline, free_unary);
     }
 }
@@ -87,11 +88,11 @@ static void on_gone(struct request *r, int reason)
 
 static void on_message(struct http_exchange *x, int result, struct slice body, void *user)
 {
-    struct unary *u = user;
+    struct unary *u = ((struct request *)user)->state;
     _cleanup_json_ json_t *doc = NULL;
     struct err err;
     (void)x;
-    if (u->answered)
+    if (u == NULL || u->answered) /* the deadline was first */
         return;
     int r = result == -EMSGSIZE ? rpc_fail(&err, RPC_RESOURCE_EXHAUSTED,
                                            "message is larger than %d bytes", RPC_REQUEST_MAX_BYTES)
@@ -126,5 +127,5 @@ void unary_start(struct request *r, unary_handler handler)
     (void)uv_timer_init(r->envd->loop, &u->deadline);
     if (head.timeout_ms != 0)
         (void)uv_timer_start(&u->deadline, on_deadline, head.timeout_ms, 0);
-    http_x_read_all(r->x, RPC_REQUEST_MAX_BYTES, on_message, u);
+    http_x_read_all(r->x, RPC_REQUEST_MAX_BYTES, on_message, r);
 }

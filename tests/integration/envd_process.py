@@ -117,17 +117,17 @@ def descriptors(e):
 
 def input_and_close(e):
     cat = e.start("cat")
-    pid = cat.pid()
-    which = {"process": {"pid": pid}}
+    which = {"process": {"pid": cat.pid()}}
     for text in (b"one\n", b"", "zwei €\n".encode()):
         e.unary("process.Process/SendInput",
                 {**which, "input": {"stdin": base64.b64encode(text).decode()}})
     e.unary("process.Process/CloseStdin", which)
-    e.unary("process.Process/CloseStdin", which) if pid in e.pids() else None
     out, _, end = cat.rest()
     assert out == "one\nzwei €\n".encode() and end == {"exited": True, "status": "exit status 0"}
     sleeper = e.sh("sleep 1000", stdin=False)
     which = {"process": {"pid": sleeper.pid()}}
+    for _ in range(2):  # harmless without one
+        e.unary("process.Process/CloseStdin", which)
     refused("internal", e.unary, "process.Process/SendInput", {**which, "input": {"stdin": ""}})
     refused("unimplemented", e.unary, "process.Process/SendInput", which)
     refused("invalid_argument", e.unary, "process.Process/SendInput",
@@ -312,6 +312,27 @@ def wire(e):
     refused("unimplemented", e.stream("filesystem.Filesystem/WatchDir", {}).event)
 
 
+def unary_deadline(e):
+    """A body that comes too late, and a pipe that is never read: the deadline answers."""
+    with socket.create_connection(("127.0.0.1", e.port), timeout=60) as s:
+        s.sendall(b"POST /process.Process/List HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n"
+                  b"Content-Type: application/json\r\nConnect-Timeout-Ms: 100\r\n\r\n{")
+        got = s.recv(65536)
+        assert got.startswith(b"HTTP/1.1 504 ") and b"deadline_exceeded" in got, got
+        try:
+            s.sendall(b"}")
+        except OSError:
+            pass
+    stream = e.sh("sleep 1000")
+    which = {"process": {"pid": stream.pid()}}
+    refused("deadline_exceeded", e.unary, "process.Process/SendInput",
+            {**which, "input": {"stdin": base64.b64encode(b"x" * 1000000).decode()}},
+            headers={"Connect-Timeout-Ms": "200"})
+    e.unary("process.Process/SendSignal", {**which, "signal": 15})
+    assert stream.rest()[2]["status"] == "signal: terminated"
+    assert e.run("echo well")[0] == b"well\n"
+
+
 def clean(e):
     """After all of it: no process, no zombie, no descriptor left behind."""
     wait_for(lambda: not e.pids(), "an empty list")
@@ -330,7 +351,7 @@ def main():
     with envd() as e:
         for case in (exits, exec_failures, start_refusals, identity, environment, descriptors,
                      input_and_close, large_input, signals, listing, connect, time_limit, held_pipes,
-                     keepalive, slow_subscriber, nobody_listens, wire, clean):
+                     keepalive, slow_subscriber, nobody_listens, wire, unary_deadline, clean):
             t.case(f"process: {case.__name__}", case, e)
     return t.done()
 
