@@ -95,7 +95,9 @@ static int write_apt_conf(struct build *b, struct err *err)
     _cleanup_buf_ struct buf conf = BUF_INIT(APT_CONF_MAX_BYTES);
     struct image_run run = {
         .argv = argv, .cancel_fd = b->cancel_fd, .line = apt_option_line, .user = &conf};
-    (void)buf_put_str(&conf, "Apt::Install-Recommends \"false\";\n"); /* sticky */
+    /* Sticky. A mirror that is away for a minute must not cost the whole build; what the host
+     * says about retries comes later and counts. */
+    (void)buf_put_str(&conf, "Apt::Install-Recommends \"false\";\nAcquire::Retries \"8\";\n");
     int r = image_run(&run, err);
     if (r == -ENOENT && b->opts->mirror != NULL)
         r = 0; /* not a Debian host: nothing to pass on */
@@ -117,22 +119,44 @@ static void count_total(struct build *b, struct slice line)
     }
 }
 
+/* Lines that say nothing which the counted ones do not. */
+static bool is_noise(struct slice line)
+{
+    static const char *const noise[] = {"Selecting previously", "Preparing to unpack", "(Reading"};
+    for (size_t i = 0; i < ARRAY_LEN(noise); i++)
+        if (slice_has_prefix(line, noise[i]))
+            return true;
+    return false;
+}
+
+/* "Setting up git (1:2.39.5-0+deb12u3) ..." after `what` as "<verb> 17 of 545: git". */
+static bool tell_counted(struct build *b, struct slice line, const char *what, const char *verb,
+                         uint64_t *count)
+{
+    char text[IMAGE_RUN_LINE_MAX + 64];
+    struct slice rest, name;
+    if (!slice_has_prefix(line, what))
+        return false;
+    rest = slice_from(line, strlen(what));
+    if (!slice_next(&rest, ' ', &name))
+        return false;
+    (*count)++;
+    (void)snprintf(text, sizeof(text), "%s %u of %u: %.*s", verb, (unsigned)*count,
+                   (unsigned)b->packages, (int)name.n, name.p); /* a name is part of a line */
+    build_tell(b, text);
+    return true;
+}
+
 static void bootstrap_line(void *user, struct slice line)
 {
-    static const char SETTING_UP[] = "Setting up ";
     struct build *b = user;
-    char text[IMAGE_RUN_LINE_MAX + 64];
+    char text[IMAGE_RUN_LINE_MAX + 1];
     count_total(b, line);
-    if (slice_has_prefix(line, SETTING_UP)) {
-        struct slice rest = slice_from(line, strlen(SETTING_UP)), name;
-        b->packages_done++;
-        if (slice_next(&rest, ' ', &name))
-            (void)snprintf(text, sizeof(text), "configured %u of %u: %.*s",
-                           (unsigned)b->packages_done, (unsigned)b->packages, (int)name.n, name.p);
-    } else {
-        (void)snprintf(text, sizeof(text), "%.*s", (int)line.n, line.p);
-    }
-    build_tell(b, text);
+    if (is_noise(line) || tell_counted(b, line, "Unpacking ", "unpacked", &b->unpacked) ||
+        tell_counted(b, line, "Setting up ", "configured", &b->configured))
+        return;
+    if (slice_copy(line, text, sizeof(text)) == 0)
+        build_tell(b, text);
 }
 
 static int run_mmdebstrap(struct build *b, struct err *err)

@@ -19,7 +19,7 @@ struct build {
     uint64_t start_ms, detail_ms, sparse_ms;
     unsigned step, n_steps;
     const char *title;
-    uint64_t packages, packages_done; /* counted from the output of apt and dpkg */
+    uint64_t packages, unpacked, configured; /* counted from the output of apt and dpkg */
 };
 
 /* Tell the person who watches. detail NULL: a step begins. Details are thinned out in time. */

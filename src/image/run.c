@@ -139,7 +139,7 @@ static void line_done(struct output *o)
     if (s.n == 0)
         return;
     bool is_error = slice_has_prefix(s, "E:");
-    if (is_error || !o->last_is_error) {
+    if (!o->last_is_error) { /* the first error names the cause, those after it only repeat it */
         (void)snprintf(o->last, sizeof(o->last), "%.*s", (int)s.n, s.p); /* cut on purpose */
         o->last_is_error = is_error;
     }

@@ -22,7 +22,7 @@ struct image_run {
 
 /*
  * Returns 0 when it ended with status 0; -ECANCELED; -ENOENT when it is not installed; -EIO with its
- * last line of output (the last one that begins with "E:", if there is one) in the message.
+ * last line of output (the first one that begins with "E:", if there is one) in the message.
  * On return all its processes are gone.
  */
 int image_run(const struct image_run *run, struct err *err);
