@@ -14,7 +14,7 @@ import threading
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 import harness  # noqa: E402
 
-PUBLIC, HOST_SIDE = "203.0.113.2", "203.0.113.1"
+PUBLIC, HOST_SIDE = "198.51.100.242", "198.51.100.241"
 DENIED = ["10.77.0.2", "172.20.0.2", "192.168.77.2", "100.64.7.2", "169.254.169.254"]
 NAMESERVER = DENIED[0]
 PORT = 8080
@@ -29,6 +29,8 @@ def udp(addr, port):
     s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind((addr, port))
     while True:
         data, peer = s.recvfrom(512); s.sendto(b"from " + peer[0].encode(), peer)
+print("here", flush=True)
+sys.stdin.readline()
 for port in (8080, 53):
     threading.Thread(target=tcp, args=(port,)).start()
     for addr in sys.argv[1:]:  # one socket an address: the answer comes from where it was sent to
@@ -42,35 +44,43 @@ def run(*command):
 
 
 class Outside:
-    """A namespace behind a link of the host, with servers on all its addresses."""
+    """A namespace behind a link of the host, with servers on all its addresses. It has no name: with
+    its one process everything goes."""
 
     def __init__(self):
-        name = f"siltest{os.getpid()}"[:14]
-        self.name, self.link = name, f"so{os.getpid()}"[:14]
-        run("ip", "netns", "add", name)
-        run("ip", "link", "add", self.link, "type", "veth", "peer", "name", "out0", "netns", name)
-        run("ip", "addr", "add", f"{HOST_SIDE}/24", "dev", self.link)
+        self.link, peer = f"so{os.getpid()}", f"sp{os.getpid()}"
+        self.server = subprocess.Popen(["unshare", "--net", sys.executable, "-c", SERVER, PUBLIC, *DENIED],
+                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.server.stdout.readline()
+        run("ip", "link", "add", self.link, "type", "veth", "peer", "name", peer)
+        run("ip", "link", "set", peer, "netns", str(self.server.pid))
+        run("ip", "addr", "add", f"{HOST_SIDE}/30", "dev", self.link)
         run("ip", "link", "set", self.link, "up")
-        run("ip", "-n", name, "link", "set", "lo", "up")
-        run("ip", "-n", name, "link", "set", "out0", "up")
-        run("ip", "-n", name, "addr", "add", f"{PUBLIC}/24", "dev", "out0")
-        run("ip", "-n", name, "route", "add", "default", "via", HOST_SIDE)
+        self.ip("link", "set", "lo", "up")
+        self.ip("link", "set", peer, "up")
+        self.ip("addr", "add", f"{PUBLIC}/30", "dev", peer)
+        self.ip("route", "add", "default", "via", HOST_SIDE)
         for addr in DENIED:
-            run("ip", "-n", name, "addr", "add", f"{addr}/32", "dev", "lo")
+            self.ip("addr", "add", f"{addr}/32", "dev", "lo")
             run("ip", "route", "add", f"{addr}/32", "via", PUBLIC, "dev", self.link)
-        self.server = subprocess.Popen(["ip", "netns", "exec", name, sys.executable, "-c", SERVER, PUBLIC, *DENIED],
-                                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        self.server.stdin.write("go\n")
+        self.server.stdin.flush()
         self.server.stdout.readline()
 
+    def inside(self, *command):
+        return ["nsenter", "-t", str(self.server.pid), "-n", *command]
+
+    def ip(self, *words):
+        run(*self.inside("ip", *words))
+
     def exec(self, code):
-        return subprocess.run(["ip", "netns", "exec", self.name, sys.executable, "-c", code],
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60).stdout
+        return subprocess.run(self.inside(sys.executable, "-c", code), stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True, check=False, timeout=60).stdout
 
     def close(self):
         self.server.kill()
         self.server.wait()
         subprocess.run(["ip", "link", "del", self.link], check=False, stdin=subprocess.DEVNULL, capture_output=True)
-        subprocess.run(["ip", "netns", "del", self.name], check=False, stdin=subprocess.DEVNULL, capture_output=True)
 
 
 def reaches(addr, port=PORT):
@@ -163,7 +173,7 @@ try:
     socket.create_connection(("{inst.addr}", 49983), 3); print("reached")
 except OSError as e: print("no", e)
 """
-    run("ip", "-n", outside.name, "route", "replace", f"{inst.addr}/32", "via", HOST_SIDE)
+    outside.ip("route", "replace", f"{inst.addr}/32", "via", HOST_SIDE)
     tap.ok("reached" not in outside.exec(code), "nobody outside the host can connect to a sandbox")
 
 
