@@ -138,8 +138,11 @@ static void test_a_refused_dial_is_repeated_with_its_body(void **state)
     fake.on_link = late_start;
     _cleanup_close_ int client = client_send(port, "POST /", "Content-Length: 5\r\n", "again");
     struct pollfd p = {.fd = late_listener, .events = POLLIN};
-    while (poll(&p, 1, 10) != 1 || (p.revents & POLLIN) == 0)
-        ; /* not listening yet: POLLHUP */
+    /* Until it listens, poll says POLLHUP at once. */
+    for (int waited = 0; poll(&p, 1, 10) != 1 || (p.revents & POLLIN) == 0; waited++) {
+        assert_true(waited < LIVE_WAIT_S * 100);
+        (void)usleep(10000);
+    }
     _cleanup_close_ int guest = live_accept(late_listener);
     live_get(guest, "\r\n\r\nagain");
     live_put(guest, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
