@@ -2,7 +2,7 @@
  * The sandbox manager against a driver and an envd that do what the test says. Completions are
  * queued and run by turn(), so that each test decides in which order things happen.
  */
-// deps: sandbox store image json base uv
+// deps: sandbox store image json base uv sqlite
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fs.h"
@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <sqlite3.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <string.h>
@@ -169,7 +170,7 @@ static void run_op(struct op *op)
         run_stop(op);
         break;
     case OP_LIST:
-        for (unsigned i = 0; i < w.n_live; i++) {
+        for (unsigned i = 0; i < w.n_live && !w.fail_list; i++) {
             struct driver_instance inst = instance_of(i);
             op->each(op->user, w.live[i].id, &inst);
         }
@@ -627,6 +628,23 @@ static void test_stop_fails(void **state)
     assert_int_equal(w.stops, 2);
 }
 
+/* A database that cannot be written, as on a full disk, makes no sandbox immortal. */
+static void test_kill_without_a_database(void **state)
+{
+    (void)state;
+    struct answer a = create(300);
+    sqlite3 *db = NULL;
+    assert_int_equal(sqlite3_open(w.db, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    struct answer k = kill_and_wait(a.id);
+    assert_false(k.ok); /* not done while the row is there */
+    assert_int_equal(k.err.kind, ERR_UNAVAILABLE);
+    assert_int_equal(w.n_live, 0); /* but it runs no more */
+    assert_int_equal(sqlite3_exec(db, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    until(nothing_left());
+}
+
 static void test_expiry(void **state)
 {
     (void)state;
@@ -867,6 +885,7 @@ int main(void)
         T(test_exit),
         T(test_exit_while_creating),
         T(test_stop_fails),
+        T(test_kill_without_a_database),
         T(test_expiry),
         T(test_expiry_is_never_early),
         T(test_set_timeout),
