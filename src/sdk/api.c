@@ -25,6 +25,8 @@ silica_rc sdk_api(silica_client *client, const char *method, const char *path, s
         .headers = headers,
         .body = body,
         .has_body = body.p != NULL,
+        .quota = strcmp(method, "POST") == 0 &&
+                 (strcmp(path, "/sandboxes") == 0 || slice_has_suffix(slice_str(path), "/connect")),
     };
     return sdk_request_run(client, &req, ret, err);
 }

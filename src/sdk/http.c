@@ -375,6 +375,8 @@ silica_rc sdk_request_run(silica_client *client, const struct sdk_request *req,
             return rc;
         if (req->no_retry || (ret->status != 429 && ret->status != 503))
             return SILICA_OK;
+        if (req->quota && ret->status == 429 && ret->retry_after_ms < 0)
+            return SILICA_OK;
         if (req->from_fd && (start < 0 || lseek(req->body_fd, start, SEEK_SET) < 0))
             return SILICA_OK;
         if (!sdk_retry_wait(client, tried, ret->status, ret->retry_after_ms))

@@ -118,6 +118,7 @@ struct sdk_request {
     size_t max_body; /* of response.body on success; 0: SDK_JSON_MAX */
     bool transfer;   /* the timeout limits silence instead of the whole request */
     bool no_retry;
+    bool quota;         /* 429 without Retry-After is an account limit: waiting does not help */
     int64_t timeout_ms; /* 0: the client's */
 };
 
