@@ -70,10 +70,16 @@ static uint64_t later(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
+static bool request_is_sent(const struct http_call *c)
+{
+    return c->out.ended || (c->out.mode == HTTP_OUT_LENGTH && c->out.left == 0);
+}
+
 /* Idle time counts only while we wait for the peer: a slow user of ours is not its fault. */
 static uint64_t idle_deadline(const struct http_call *c)
 {
-    bool waits = c->state == CALL_HEAD || c->read_wanted || http_conn_queued(&c->c) > 0;
+    bool waits = (c->state == CALL_HEAD && request_is_sent(c)) || c->read_wanted ||
+                 http_conn_queued(&c->c) > 0;
     if (c->idle_timeout_ms == 0 || !waits)
         return 0;
     uint64_t since = later(later(c->c.in_ms, c->c.out_ms), c->read_wanted ? c->read_ms : 0);
@@ -168,8 +174,10 @@ static bool accept_head(struct http_call *c, const struct http_head *head, size_
     http_body_in_done(&c->in);
     http_body_in_init(&c->in, c->tunnel ? HTTP_BODY_UNTIL_CLOSE : head->framing,
                       head->content_length);
-    if (c->tunnel)
+    if (c->tunnel) { /* an http_call_end() so far was for the request, not for the tunnel */
         c->out.mode = HTTP_OUT_RAW;
+        c->out.ended = false;
+    }
     if (c->cb.on_head != NULL)
         c->cb.on_head(c, &c->head, c->user);
     return true;

@@ -5,6 +5,13 @@
  * same strict parser and the same limits.
  *
  * All calls and callbacks run on the loop's thread; no callback from inside a call; on_closed last.
+ *
+ * The end of a response is pulled like its pieces, also when it has no body: until http_call_read()
+ * was answered by on_body with n == 0, on_closed(0) does not come. A server may answer and close
+ * before it has read the request: then http_call_write() returns -EPIPE while the response can still
+ * be read, and the response is what counts.
+ *
+ * Memory for one call: as for one connection of the server.
  */
 #pragma once
 
@@ -24,7 +31,7 @@ struct http_call_opts {
     bool close_notify;           /* reserved, false */
     unsigned connect_timeout_ms; /* 0: 10000 */
     unsigned head_timeout_ms;    /* from the end of connecting to the response head; 0: none */
-    unsigned idle_timeout_ms;    /* no byte in either direction; 0: none */
+    unsigned idle_timeout_ms;    /* no byte while we wait for the peer; 0: none */
 };
 
 struct http_call_callbacks {

@@ -155,7 +155,6 @@ size_t http_conn_fill(struct http_conn *c)
     while (n < 0 && errno == EINTR);
     if (n > 0) {
         c->in_to += (size_t)n;
-        c->in_total += (size_t)n;
         c->in_ms = uv_now(c->loop);
         return (size_t)n;
     }
@@ -182,12 +181,6 @@ static void drop_output(struct http_conn *c)
     c->out_from = 0;
 }
 
-static void sent(struct http_conn *c, size_t n)
-{
-    c->out_total += n;
-    c->out_ms = uv_now(c->loop);
-}
-
 /*
  * One sendmsg of the queue and of `extra` behind it. Returns the bytes taken, 0 when the kernel
  * takes none now or never again (out_dead).
@@ -205,7 +198,7 @@ static size_t send_once(struct http_conn *c, struct slice extra)
         n = sendmsg(c->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
     while (n < 0 && errno == EINTR);
     if (n >= 0) {
-        sent(c, (size_t)n);
+        c->out_ms = uv_now(c->loop);
         if ((size_t)n < iov[0].iov_len + iov[1].iov_len)
             c->writable = false;
         return (size_t)n;

@@ -82,7 +82,6 @@ struct http_conn {
     bool shut_wanted, shut; /* our FIN */
     int error;              /* why `cut` (negative) */
     uint64_t in_ms, out_ms; /* last progress of each direction */
-    uint64_t in_total, out_total;
 };
 
 /*

@@ -97,6 +97,16 @@ int http_parse_field_line(struct slice line, struct http_header *ret, struct err
     return 0;
 }
 
+/*
+ * A tab beside the value of a framing field is within the grammar, but there are readers (llhttp
+ * among them) that take the value for another one then; nobody honest sends it.
+ */
+static bool is_ambiguous(struct slice line, struct slice name)
+{
+    return slice_find(line, '\t') < line.n &&
+           (slice_ieq_str(name, "content-length") || slice_ieq_str(name, "transfer-encoding"));
+}
+
 /* Field lines up to and including the empty one. */
 static int parse_fields(struct slice in, size_t *at, struct http_head *h, struct err *err)
 {
@@ -112,6 +122,8 @@ static int parse_fields(struct slice in, size_t *at, struct http_head *h, struct
         r = http_parse_field_line(line, &h->headers[h->n_headers], err);
         if (r < 0)
             return r;
+        if (is_ambiguous(line, h->headers[h->n_headers].name))
+            return http_bad(err, -EBADMSG, "400", "a tab in a framing header");
         h->n_headers++;
     }
 }

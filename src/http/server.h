@@ -7,7 +7,19 @@
  * up to a high-water mark; a handler that sees -EAGAIN waits for on_writable before it writes on.
  *
  * All calls and callbacks run on the loop's thread. No callback is ever invoked from inside a call
- * on the exchange, and on_closed is the last one: after it the exchange is gone.
+ * on the exchange, and on_closed is the last one: after it the exchange is gone. Inside on_closed
+ * the exchange may still be looked at; calls that change it do nothing.
+ *
+ * What the server answers by itself, always with a JSON body {"code","message"} and then closing:
+ * 400, 414, 431, 501, 505 for heads it refuses, 408 for heads and bodies that do not come in time,
+ * 400 for a malformed body that a handler reads by http_x_read() before it answered, and 503 above
+ * max_connections. A request body that the handler does not read is dropped up to 256 KiB to keep
+ * the connection; beyond that the connection ends after the response, with our FIN first and what
+ * still comes read and dropped for a while, so that no reset overtakes the response.
+ *
+ * Memory for one connection: a 64 KiB input block while bytes wait in it, a copy of the head, and the
+ * output queue: HTTP_OUT_HIGH_WATER plus the largest single write. A handler that ignores -EAGAIN
+ * is cut off at 16 MiB.
  */
 #pragma once
 
@@ -32,29 +44,45 @@ struct http_server_opts {
     unsigned body_timeout_ms;  /* a pulled body that makes no progress; 120000 */
     unsigned write_timeout_ms; /* queued output that makes no progress; 120000 */
     unsigned max_connections;  /* more are answered 503 and closed; 4096 */
-    bool half_close_is_close;  /* a client's FIN during the response counts as gone */
+    /*
+     * A client's FIN after its whole request counts as gone: on_closed(-ECONNRESET) at once. When
+     * false the response is still delivered, and a client that closed without a reset is noticed
+     * only when something is written to it. A reset, and a FIN inside a body of known length, are
+     * noticed at once in any case.
+     */
+    bool half_close_is_close;
 };
 
 /* A request head has arrived. Must answer (now or later) by http_x_respond() or http_x_abort(). */
 typedef void (*http_handler)(struct http_exchange *x, void *user);
 
 struct http_x_callbacks {
-    /* Answer to one http_x_read(): some bytes (borrowed until return), or n == 0: end of body. */
+    /*
+     * Answer to one http_x_read(): some bytes (borrowed until return, at most 64 KiB), or n == 0:
+     * end of body.
+     */
     void (*on_body)(struct http_exchange *x, struct slice data, void *user);
     /* The queue fell below the low-water mark after a -EAGAIN. */
     void (*on_writable)(struct http_exchange *x, void *user);
     /*
      * Always called exactly once, last. reason 0: the whole response was handed to the kernel;
      * -ECONNRESET: the peer went away; -ETIMEDOUT: a deadline; -EBADMSG: malformed body;
-     * -ECANCELED: http_x_abort() or server shutdown.
+     * -ECANCELED: http_x_abort(), an http_x_end() too early, or server shutdown.
      */
     void (*on_closed)(struct http_exchange *x, int reason, void *user);
 };
 
-/* listen_fd is taken over (non-blocking, listening TCP or unix socket). */
+/*
+ * listen_fd (a listening TCP or unix socket) is taken over, on failure too. opts may be NULL: all
+ * defaults. Returns 0 or a negative errno.
+ */
 int http_server_new(uv_loop_t *loop, int listen_fd, const struct http_server_opts *opts,
                     http_handler handler, void *user, struct http_server **ret, struct err *err);
-/* Stop accepting; idle connections close, active ones finish unless `now`. done(user) once. */
+/*
+ * Stop accepting; idle connections close, active ones finish unless `now` (then their exchanges end
+ * with -ECANCELED). done(user) once, from the loop; the server is gone then. A second call with
+ * `now` hurries a first one without; its own done is not called.
+ */
 void http_server_close(struct http_server *s, bool now, void (*done)(void *user), void *user);
 
 /* The head; valid until on_closed. */
@@ -66,13 +94,18 @@ void http_x_peer(const struct http_exchange *x, struct sockaddr_storage *ret);
 void http_x_set_callbacks(struct http_exchange *x, const struct http_x_callbacks *cb, void *user);
 void *http_x_user(const struct http_exchange *x);
 
-/* Ask for the next piece of the body; one outstanding at a time. Sends 100 Continue if expected. */
+/*
+ * Ask for the next piece of the body; one outstanding at a time. Sends 100 Continue if expected. A
+ * tunnel has no deadline for reading.
+ */
 void http_x_read(struct http_exchange *x);
 
 /*
  * Collect the whole body, at most `max` bytes, and call done once with it (borrowed until return)
  * or with a negative error: -EMSGSIZE (too large; answer 413), -ECONNRESET, -EBADMSG, -ETIMEDOUT.
- * Replaces the use of http_x_read() for this exchange. Not called when the exchange closes first.
+ * Replaces the use of http_x_read() for this exchange. After -ECONNRESET nothing can be answered and
+ * on_closed follows; after the others the handler answers. Not called when the exchange ends by
+ * abort, shutdown or a write deadline first. A body announced larger than max is refused unread.
  */
 void http_x_read_all(struct http_exchange *x, size_t max,
                      void (*done)(struct http_exchange *x, int result, struct slice body,
@@ -92,18 +125,21 @@ int http_x_respond(struct http_exchange *x, unsigned status, const struct http_h
 int http_x_respond_interim(struct http_exchange *x, unsigned status,
                            const struct http_header *headers, size_t n_headers);
 /*
- * Body bytes (copied). Returns 0; -EAGAIN: taken, but over the high-water mark, write no more until
+ * Body bytes (copied); none is no chunk. Returns 0; -EAGAIN: taken, but over the high-water mark, write no more until
  * on_writable; -EPIPE: the exchange is closing, bytes dropped; -EMSGSIZE: more than `length`.
  */
 int http_x_write(struct http_exchange *x, struct slice data);
-/* End of the response. If fewer than `length` bytes were written the connection is cut. */
+/* End of the response. If fewer than `length` bytes were written the connection is cut. Twice is fine. */
 void http_x_end(struct http_exchange *x);
 /* Trailer fields for a chunked response, before http_x_end(). */
 int http_x_trailer(struct http_exchange *x, const struct http_header *headers, size_t n_headers);
 /* Cut the connection; on_closed(-ECANCELED) follows. */
 void http_x_abort(struct http_exchange *x);
 
-/* respond + write + end in one. content_type may be NULL. */
+/*
+ * respond + write + end in one. content_type may be NULL. A header that is not valid gives an empty
+ * 500; if a response was begun already the connection is cut.
+ */
 void http_x_reply(struct http_exchange *x, unsigned status, const char *content_type,
                   struct slice body);
 /* The same with extra headers. */

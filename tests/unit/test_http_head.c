@@ -206,7 +206,11 @@ static const struct {
     /* Transfer-Encoding. */
     {H "Transfer-Encoding: chunked" N, ""},
     {H "transfer-encoding:CHUNKED" N, ""},
-    {H "Transfer-Encoding: \tchunked\t" N, ""},
+    {H "Transfer-Encoding:   chunked  " N, ""},
+    {H "Transfer-Encoding: \tchunked" N, "400"}, /* read otherwise by others */
+    {H "Transfer-Encoding: chunked\t" N, "400"},
+    {H "Content-Length: 5\t" N, "400"},
+    {H "Content-Length:\t5" N, "400"},
     {H "Transfer-Encoding:" N, "400"},
     {H "Transfer-Encoding: chunked, chunked" N, "400"},
     {H "Transfer-Encoding: chunked," N, "400"},
