@@ -194,7 +194,7 @@ static int reap(pid_t pid)
 int image_run(const struct image_run *run, struct err *err)
 {
     int fds[2];
-    pid_t pid;
+    pid_t pid = -1;
     struct output o = {.run = run};
     if (pipe2(fds, O_CLOEXEC) < 0)
         return err_sys(err, -errno, "make a pipe");
