@@ -121,6 +121,10 @@ bool cli_help_asked(const char *usage, const char *text, const struct cli_option
     return true;
 }
 
+/* Names cut out of NAME=VALUE words; they live as long as the process. */
+static char *kv_names[2 * CLI_LIST_MAX];
+static size_t n_kv_names;
+
 int cli_split_kv(const struct cli_list *list, const char *what, silica_kv *ret, struct err *err)
 {
     for (size_t i = 0; i < list->n; i++) {
@@ -128,7 +132,9 @@ int cli_split_kv(const struct cli_list *list, const char *what, silica_kv *ret, 
         if (key == 0 || list->items[i][key] != '=')
             return err_set(err, -EINVAL, ERR_INVALID, "--%s '%.60s' is not of the form NAME=VALUE",
                            what, list->items[i]);
-        char *copy = strndup(list->items[i], key);
+        char *copy = NULL;
+        if (n_kv_names < ARRAY_LEN(kv_names))
+            copy = kv_names[n_kv_names++] = strndup(list->items[i], key);
         if (copy == NULL)
             return err_set(err, -ENOMEM, ERR_INTERNAL, "out of memory");
         ret[i] = (silica_kv){.key = copy, .value = list->items[i] + key + 1};
