@@ -35,6 +35,8 @@ static void on_signal(struct watch *w, uint32_t events)
 static int open_loop(struct helper *h, struct err *err)
 {
     sigset_t set;
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    (void)sigaction(SIGPIPE, &ignore, NULL); /* a dead reader is an error code, not our end */
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGTERM);
     (void)sigaddset(&set, SIGINT);

@@ -128,7 +128,7 @@ void server_reply(struct client *c, uint32_t seq, const struct err *err,
                   const struct priv_instance *inst);
 void server_broadcast(struct helper *h, const void *packet, size_t n);
 
-/* op_*.c: one file an operation. `packet` has the operation's size. false: end the connection. */
+/* op_*.c: one file an operation. `packet` passed request.c. false: end the connection. */
 bool op_hello(struct client *c, const void *packet);
 bool op_start(struct client *c, const void *packet);
 bool op_stop(struct client *c, const void *packet);

@@ -14,7 +14,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-enum { LOG_PIECE_BYTES = 400, LOG_LINES_PER_S = 20, NAME_BYTES = 32 };
+enum { LOG_PIECE_BYTES = 400, LOG_FLOOD_BYTES = 65536, LOG_LINES_PER_S = 20, NAME_BYTES = 32 };
 
 static void pipe_name(char dst[static NAME_BYTES], const char *id)
 {
@@ -33,10 +33,15 @@ static void on_text(struct watch *w, uint32_t events)
 {
     static struct log_rate rate;
     struct log_pipe *log = container_of(w, struct log_pipe, watch);
+    static char flood[LOG_FLOOD_BYTES];
     char piece[LOG_PIECE_BYTES], quoted[2 * LOG_PIECE_BYTES];
     (void)events;
     ssize_t n = read(log->fd, piece, sizeof(piece));
-    if (n <= 0 || !log_allow(&rate, LOG_LINES_PER_S))
+    if (n > 0 && !log_allow(&rate, LOG_LINES_PER_S)) {
+        (void)!read(log->fd, flood, sizeof(flood)); /* the whole pipe: what is too much is lost */
+        return;
+    }
+    if (n <= 0)
         return;
     struct slice rest = slice_of(piece, (size_t)n), line;
     while (slice_next(&rest, '\n', &line))

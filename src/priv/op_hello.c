@@ -9,7 +9,7 @@ bool op_hello(struct client *c, const void *packet)
 {
     const struct priv_hello *q = packet;
     struct err err;
-    if (c->greeted || q->magic != PRIV_MAGIC)
+    if (c->greeted)
         return false;
     if (q->version != PRIV_VERSION) {
         (void)err_set(&err, -EPROTO, ERR_CONFLICT,

@@ -1,7 +1,8 @@
 /*
  * PRIV_START: make a sandbox and start silica-envd in it.
  *
- * Permitted when there is no sandbox of that id in any state. Every member is checked again here.
+ * Permitted when there is no sandbox of that id in any state. Ids and secret were checked by
+ * request.c, the limits are checked here.
  * The parts are made in the order of enum sandbox_part; a failure undoes what was made. This blocks
  * the helper for the few milliseconds that the kernel needs: the wait for the child is bounded.
  */
@@ -45,23 +46,6 @@ static void start_done(struct start *t)
     for (unsigned i = 0; i < t->n_cgroup_fds; i++)
         t->cgroup_fds[i] = fd_close(t->cgroup_fds[i]);
     jail_close(&t->jail);
-}
-
-static bool is_secret(const char s[static PRIV_SECRET_BYTES])
-{
-    for (unsigned i = 0; i < PRIV_SECRET_LEN; i++)
-        if (!((s[i] >= '0' && s[i] <= '9') || (s[i] >= 'a' && s[i] <= 'f')))
-            return false;
-    return s[PRIV_SECRET_LEN] == '\0';
-}
-
-/* What a correct client never sends: the connection ends. */
-static bool well_formed(const struct priv_start *q)
-{
-    return memchr(q->id, '\0', sizeof(q->id)) != NULL && id_is_sandbox(q->id) &&
-           memchr(q->template_id, '\0', sizeof(q->template_id)) != NULL &&
-           id_is_template(q->template_id) && is_secret(q->control_secret) && q->internet <= 1 &&
-           q->reserved == 0;
 }
 
 static int check_limits(const struct priv_start *q, struct err *err)
@@ -276,8 +260,6 @@ bool op_start(struct client *c, const void *packet)
     const struct priv_start *q = packet;
     struct priv_instance inst = {0};
     struct err err;
-    if (!well_formed(q))
-        return false;
     if (start(c, q, &inst, &err) < 0) {
         log_error("sandbox %s: not started: %s", q->id, err.msg);
         server_reply(c, q->head.seq, &err, NULL);

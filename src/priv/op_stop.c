@@ -5,14 +5,11 @@
 #include "priv/helper.h"
 
 #include <errno.h>
-#include <string.h>
 
 bool op_stop(struct client *c, const void *packet)
 {
     const struct priv_stop *q = packet;
     struct err err;
-    if (memchr(q->id, '\0', sizeof(q->id)) == NULL || !id_is_sandbox(q->id))
-        return false;
     struct sandbox *s = sandbox_find(c->helper, q->id);
     if (s == NULL) {
         server_reply(c, q->head.seq, NULL, NULL);

@@ -2,7 +2,8 @@
  * The helper's socket: who may connect, what a packet is, and the table of requests.
  *
  * Only the daemon's uid is served (SO_PEERCRED: the kernel's word for who connected). A packet is
- * read into one buffer of fixed size; its operation decides its exact size; then the handler gets it.
+ * read into one buffer of fixed size; request.c decides
+ * whether it is a request at all; then the handler gets it.
  * Replies are small and are sent without waiting: a client that does not read them until its socket
  * is full loses its connection, and nothing of ours waits for it.
  */
@@ -10,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "priv/request.h"
 
 #include <string.h>
 #include <sys/epoll.h>
@@ -19,14 +21,11 @@
 
 enum { PACKETS_PER_TURN = 16, SEND_BUFFER_BYTES = 4 << 20, CLOSINGS_LOGGED_PER_S = 5 };
 
-static const struct {
-    bool (*handle)(struct client *c, const void *packet);
-    size_t size;
-} operations[] = {
-    [PRIV_HELLO] = {op_hello, sizeof(struct priv_hello)},
-    [PRIV_START] = {op_start, sizeof(struct priv_start)},
-    [PRIV_STOP] = {op_stop, sizeof(struct priv_stop)},
-    [PRIV_LIST] = {op_list, sizeof(struct priv_list)},
+static bool (*const operations[])(struct client *c, const void *packet) = {
+    [PRIV_HELLO] = op_hello,
+    [PRIV_START] = op_start,
+    [PRIV_STOP] = op_stop,
+    [PRIV_LIST] = op_list,
 };
 
 static void client_close(struct client *c, const char *why)
@@ -77,17 +76,14 @@ void server_broadcast(struct helper *h, const void *packet, size_t n)
             server_send(&h->clients[i], packet, n);
 }
 
-/* Size, then operation, then whether it is time for it. */
+/* Its form, then whether it is time for it. */
 static bool dispatch(struct client *c, const void *packet, size_t n)
 {
     struct priv_head head;
-    if (n < sizeof(head))
+    if (!priv_request_check(packet, n))
         return false;
-    memcpy(&head, packet, sizeof(head));
-    if (head.op >= ARRAY_LEN(operations) || operations[head.op].handle == NULL ||
-        n != operations[head.op].size || (!c->greeted && head.op != PRIV_HELLO))
-        return false;
-    return operations[head.op].handle(c, packet);
+    memcpy(&head, packet, sizeof(head)); /* op is one of the table's */
+    return (c->greeted || head.op == PRIV_HELLO) && operations[head.op](c, packet);
 }
 
 static void on_packet(struct watch *w, uint32_t events)
