@@ -102,7 +102,7 @@ static bool echo(int fd)
 static bool put_server(struct test *t)
 {
     char path[512], text[8192];
-    const char *folder = getenv("SILICA_E2E");
+    const char *folder = secure_getenv("SILICA_E2E");
     (void)snprintf(path, sizeof(path), "%s/shared/ws_echo.py", folder != NULL ? folder : "..");
     FILE *f = fopen(path, "re");
     if (f == NULL)
