@@ -36,29 +36,39 @@ static void update_interest(struct process *p)
 
 /* ---- output ---- */
 
-void process_on_output(struct process *p, struct outlet *o, struct slice data)
+/* {"event":{"data":{<name>:"<base64>"}}}. Valid until the next call. */
+static struct slice data_event(const char *name, struct slice data)
 {
     enum { EVENT_MAX = PROCESS_READ_BYTES * 4 / 3 + 256 };
-    _cleanup_buf_ struct buf event = BUF_INIT(EVENT_MAX);
+    static struct buf event = {.max = EVENT_MAX}; /* loop thread only; grows once */
     struct json_writer w;
-    p->heard = true;
-    if (list_empty(&p->subscribers))
-        return;
+    buf_clear(&event);
     jw_init(&w, &event);
     jw_obj(&w);
     jw_key(&w, "event");
     jw_obj(&w);
     jw_key(&w, "data");
     jw_obj(&w);
-    jw_key(&w, o->name);
+    jw_key(&w, name);
     jw_base64(&w, data);
     jw_end(&w);
     jw_end(&w);
     jw_end(&w);
+    if (event.error != 0)
+        abort(); /* no memory for the one buffer: as xnew() */
+    return buf_slice(&event);
+}
+
+void process_on_output(struct process *p, struct outlet *o, struct slice data)
+{
+    p->heard = true;
+    if (list_empty(&p->subscribers))
+        return;
+    struct slice event = data_event(o->name, data);
     list_for_each_safe(it, next, &p->subscribers)
     {
         struct subscriber *s = container_of(it, struct subscriber, link);
-        if (s->on_data(s, buf_slice(&event)) == -EAGAIN && !s->blocked) {
+        if (s->on_data(s, event) == -EAGAIN && !s->blocked) {
             s->blocked = true;
             p->n_blocked++;
         }

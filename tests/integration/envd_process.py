@@ -204,14 +204,14 @@ def connect(e):
 
 
 def time_limit(e):
-    stream = e.sh("sleep 1000", headers={"Connect-Timeout-Ms": "300"})
+    stream = e.sh("sleep 1000", headers={"Connect-Timeout-Ms": "2000"})
     pid = stream.pid()
     other = e.stream("process.Process/Connect", {"process": {"pid": pid}})
     other.pid()
     assert stream.rest()[2] is None and stream.error["code"] == "deadline_exceeded", stream.error
     assert other.rest()[2]["status"] == "signal: killed"
     # The limit belongs to the process: it holds when nobody is connected.
-    stream = e.sh("sleep 1000", headers={"Connect-Timeout-Ms": "300"})
+    stream = e.sh("sleep 1000", headers={"Connect-Timeout-Ms": "2000"})
     pid = stream.pid()
     stream.close()
     wait_for(lambda: pid not in e.pids(), "the time limit kills")
@@ -219,7 +219,7 @@ def time_limit(e):
     stream = e.sh("sleep 1000")
     pid = stream.pid()
     short = e.stream("process.Process/Connect", {"process": {"pid": pid}},
-                     headers={"Connect-Timeout-Ms": "200"})
+                     headers={"Connect-Timeout-Ms": "1000"})
     short.pid()
     short.rest()
     assert short.error["code"] == "deadline_exceeded" and pid in e.pids()
@@ -230,13 +230,13 @@ def time_limit(e):
 def held_pipes(e):
     """A grandchild keeps the pipes: the end comes all the same, and the grandchild lives on."""
     mark = e.root / "mark"
-    script = f"(sleep 4; echo late; echo late >&2; echo alive > {mark}) & echo now; exit 7"
+    script = f"(sleep 10; echo late; echo late >&2; echo alive > {mark}) & echo now; exit 7"
     out, _, end = e.run(script)
     assert out == b"now\n" and end["exitCode"] == 7, (out, end)
     assert not mark.exists(), "the end waited for the grandchild"
     wait_for(mark.exists, "the grandchild outlives the end, writing to the old pipes")
     # One that is quick after its parent's exit is heard.
-    out, _, _ = e.run("(sleep 0.2; echo tail) & exit 0")
+    out, _, _ = e.run("(sleep 0.05; echo tail) & exit 0")
     assert out == b"tail\n", out
 
 
