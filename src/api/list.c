@@ -50,12 +50,13 @@ static void put_page(const struct list_query *q, const struct matches *m, struct
         const struct sandbox_info *info = &m->info[q->ascending ? i : m->n - 1 - i];
         if (!behind_cursor(q, info))
             continue;
-        if (shown++ == q->limit) {
+        if (last != NULL && shown == q->limit) {
             (void)list_cursor_put(token, last->started_wall_ns, last->id, q->ascending);
             break;
         }
         api_render_listed(info, w);
         last = info;
+        shown++;
     }
     jw_end(w);
 }

@@ -23,7 +23,9 @@ static struct slice host_name(struct slice authority)
 {
     struct slice host;
     uint16_t port;
-    return url_split_host(authority, &host, &port) < 0 ? (struct slice){0} : host;
+    if (url_split_host(authority, &host, &port) < 0)
+        return (struct slice){0};
+    return host;
 }
 
 static struct slice effective_host(const struct http_head *head, const struct url_target *t)
