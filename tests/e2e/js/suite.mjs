@@ -83,7 +83,7 @@ await test('connect by id sees the same sandbox', async () => {
 await test('metadata and list', async () => {
   const tag = randomBytes(8).toString('hex')
   await withSandbox({ metadata: { tag, kind: 'a b&c=d/é' } }, async (one) => {
-    await withSandbox({ metadata: { tag } }, async (two) => {
+    await withSandbox({ metadata: { tag, kind: 'x' } }, async (two) => {
       const both = await listAll({ query: { metadata: { tag } } })
       assert.deepEqual(both.map((s) => s.sandboxId).sort(), [one.sandboxId, two.sandboxId].sort())
       const first = await listAll({ query: { metadata: { tag, kind: 'a b&c=d/é' } } })

@@ -118,7 +118,8 @@ def _():
 def _():
     tag = secrets.token_hex(8)
     odd = {"tag": tag, "kind": "a b&c=d/é"}
-    with new_sandbox(metadata=odd) as one, new_sandbox(metadata={"tag": tag}) as two:
+    with new_sandbox(metadata=odd) as one, \
+            new_sandbox(metadata={"tag": tag, "kind": "x"}) as two:
         both = list_all(query=SandboxQuery(metadata={"tag": tag}))
         assert {s.sandbox_id for s in both} == {one.sandbox_id, two.sandbox_id}
         first = list_all(query=SandboxQuery(metadata=odd))

@@ -15,12 +15,16 @@ PING, PONG, CLOSE = 9, 10, 8
 
 class Echo(socketserver.StreamRequestHandler):
     def handle(self):
-        key = None
+        fields = {}
         self.rfile.readline()
         while (line := self.rfile.readline()) not in (b"\r\n", b""):
             name, _, value = line.decode("latin-1").partition(":")
-            if name.strip().lower() == "sec-websocket-key":
-                key = value.strip()
+            fields[name.strip().lower()] = value.strip()
+        key = fields.get("sec-websocket-key")
+        asked = (fields.get("upgrade", "").lower(), fields.get("connection", "").lower())
+        if key is None or asked[0] != "websocket" or "upgrade" not in asked[1]:
+            self.wfile.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+            return
         accept = base64.b64encode(hashlib.sha1((key + GUID).encode()).digest()).decode()
         self.wfile.write((
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
