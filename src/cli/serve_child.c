@@ -46,6 +46,10 @@ static void become(const struct child *c, pid_t parent, int fail_fd)
               sigaction(SIGPIPE, &preset, NULL) == 0 && prctl(PR_SET_PDEATHSIG, c->end_signal) == 0;
     if (getppid() != parent)
         _exit(127); /* it died before the line above took effect */
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    /* Nothing to read; and what a child should print by mistake is no announcement of ours. */
+    ok =
+        ok && null >= 0 && dup2(null, STDIN_FILENO) == 0 && dup2(STDERR_FILENO, STDOUT_FILENO) == 1;
     if (ok)
         ok = close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) == 0;
     if (ok && c->pass_fd == 3)

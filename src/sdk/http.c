@@ -168,10 +168,15 @@ static size_t on_source(char *dst, size_t size, size_t n, void *user)
         a->body_off += rest.n;
         return rest.n;
     }
+    /* A file that grows meanwhile must not make the body longer than was announced. */
+    if (a->req->body_length >= 0 && n > (uint64_t)a->req->body_length - a->body_off)
+        n = (size_t)((uint64_t)a->req->body_length - a->body_off);
     for (;;) {
-        ssize_t got = read(a->req->body_fd, dst, n);
-        if (got >= 0)
+        ssize_t got = n > 0 ? read(a->req->body_fd, dst, n) : 0;
+        if (got >= 0) {
+            a->body_off += (size_t)got;
             return (size_t)got;
+        }
         if (errno == EINTR)
             continue;
         a->sys_errno = errno;

@@ -314,13 +314,15 @@ static silica_rc await_start(silica_proc *p, silica_error *err)
         if (limit > 0 && (clock_monotonic_ns() - begin) / NS_PER_MS > (uint64_t)limit)
             return sdk_fail(err, SILICA_E_TIMEOUT, "the process did not start in time");
     }
-    if (p->pid == 0 && has_frame(p)) {
+    while (p->pid == 0 && !p->ended && has_frame(p)) {
         silica_event ev;
         bool more;
         silica_rc rc = take_frame(p, &ev, &more, err);
         if (rc != SILICA_OK)
             return rc;
     }
+    if (p->pid == 0 && p->ended)
+        return sdk_fail(err, SILICA_E_PROTOCOL, "the stream ended before the process started");
     return p->pid != 0 ? SILICA_OK : stream_lost(p, err);
 }
 
