@@ -101,6 +101,8 @@ int store_open(const char *path, struct store **ret, struct err *err)
         r = conn_open(&s->rd, s->path, err);
     if (r == 0)
         r = store_exec(&s->rd, "PRAGMA query_only = ON;", err);
+    if (r == 0)
+        (void)sqlite3_busy_timeout(s->rd.db, STORE_READ_TIMEOUT_MS);
     if (r < 0) {
         store_close(s);
         return r;

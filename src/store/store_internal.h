@@ -18,7 +18,8 @@
 #include <stdint.h>
 
 enum {
-    STORE_BUSY_TIMEOUT_MS = 5000, /* waits so long for another process, such as `silica key` */
+    STORE_BUSY_TIMEOUT_MS = 5000, /* a write waits so long for another process: `silica key` */
+    STORE_READ_TIMEOUT_MS = 500,  /* a read waits for recovery only, and may be the loop's */
     STORE_STATEMENTS_MAX = 32,    /* distinct statements of one connection */
     STORE_PATH_MAX = 4096,
 };

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # timeout: 600
-"""The server side of a sandbox's life, over plain HTTP: create, list, expiry, kill, limits, and what a
-crash or a stop of the daemon leaves: all that was acknowledged, and nothing else."""
+"""The server side of a sandbox's life, over plain HTTP: create, list, expiry, kill, limits, and what
+a crash or a stop of the daemon leaves: all that was acknowledged, and nothing else."""
 
 import http.client
 import os
@@ -166,6 +166,20 @@ def case_concurrent_kills(server):
     assert not rows(server)
 
 
+def case_descriptors(server):
+    """Lives that are over leave no descriptor in the daemons."""
+    def held():
+        return {name: len(os.listdir(f"/proc/{daemon_pid(server, name)}/fd"))
+                for name in ("silicad", "silica-priv")}
+    kill(server, create(server)["sandboxID"])  # what is made once is made
+    before = held()
+    for _ in range(5):
+        sandbox = create(server)
+        assert alive(server, sandbox)
+        assert kill(server, sandbox["sandboxID"]) == 204
+    silica.wait_until(lambda: held() == before, LIMIT_S, f"as many descriptors as before: {before}")
+
+
 def case_init_killed(server):
     i = create(server)["sandboxID"]
     os.kill(rows(server)[i][1], signal.SIGKILL)
@@ -302,6 +316,25 @@ def case_interrupt(server):
         raise AssertionError("left behind:\n" + "\n".join(left(server))) from None
 
 
+CASES = (
+    case_life,
+    case_unknown_template,
+    case_limit,
+    case_expiry,
+    case_set_timeout,
+    case_concurrent_kills,
+    case_descriptors,
+    case_init_killed,
+    case_crash,
+    case_crash_while_creating,
+    case_crash_while_killing,
+    case_crash_of_the_helper,
+    case_crash_of_the_supervisor,
+    case_stop_and_start,
+    case_interrupt,
+)
+
+
 def main():
     t = tap.Tap()
     with tempfile.NamedTemporaryFile("w", suffix=".conf") as conf:
@@ -310,11 +343,7 @@ def main():
         server = silica.Server(arguments=["--config", conf.name])
         server.start()
         try:
-            for case in (case_life, case_unknown_template, case_limit, case_expiry, case_set_timeout,
-                         case_concurrent_kills, case_init_killed, case_crash,
-                         case_crash_while_creating, case_crash_while_killing,
-                         case_crash_of_the_helper, case_crash_of_the_supervisor,
-                         case_stop_and_start, case_interrupt):
+            for case in CASES:
                 t.case(case.__name__.removeprefix("case_").replace("_", " "), case, server)
         finally:
             if server.process.poll() is None:
