@@ -24,6 +24,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "priv/client.h"
+#include "sandbox/container/known.h"
 
 #include <arpa/inet.h>
 #include <string.h>
@@ -54,13 +55,6 @@ struct request {
     void *user;
 };
 
-/* A sandbox that runs as far as we know. */
-struct known {
-    struct list node;
-    char id[SANDBOX_ID_BYTES];
-    bool seen; /* by the REQUEST_CHECK under way */
-};
-
 struct container {
     struct driver base;
     uv_loop_t *loop;
@@ -71,8 +65,9 @@ struct container {
     uv_poll_t poll;
     bool polling;
     uv_timer_t timer;
-    unsigned handles; /* open; the last one to close frees */
-    struct list pending, known;
+    unsigned handles;    /* open; the last one to close frees */
+    struct list pending; /* of struct request */
+    struct list known;   /* see known.h */
     bool closing;
 };
 
@@ -84,45 +79,13 @@ static struct container *from_driver(struct driver *d)
 static void connect_later(struct container *c);
 static void flush(struct container *c);
 
-/* ---- what we know to run ---- */
-
-static struct known *known_find(struct container *c, const char *id)
-{
-    list_for_each_safe(it, next, &c->known)
-    {
-        struct known *k = container_of(it, struct known, node);
-        if (strcmp(k->id, id) == 0)
-            return k;
-    }
-    return NULL;
-}
-
-static void known_add(struct container *c, const char *id)
-{
-    struct known *k = known_find(c, id);
-    if (k == NULL) {
-        k = xnew(struct known);
-        (void)snprintf(k->id, sizeof(k->id), "%s", id);
-        list_append(&c->known, &k->node);
-    }
-    k->seen = true;
-}
-
-static bool known_remove(struct container *c, const char *id)
-{
-    struct known *k = known_find(c, id);
-    if (k == NULL)
-        return false;
-    list_remove(&k->node);
-    free(k);
-    return true;
-}
+/* ---- ends that were told, or missed ---- */
 
 static void report_exit(struct container *c, const char *id, const char *reason)
 {
     char copy[SANDBOX_ID_BYTES];
     (void)snprintf(copy, sizeof(copy), "%s", id);
-    if (known_remove(c, copy) && c->base.on_exit != NULL)
+    if (known_remove(&c->known, copy) && c->base.on_exit != NULL)
         c->base.on_exit(c->base.on_exit_user, copy, reason);
 }
 
@@ -287,7 +250,7 @@ static void start_answered(struct container *c, struct request *q, const struct 
     } else if (reply->error < 0) {
         request_finish(q, NULL, err);
     } else {
-        known_add(c, q->id);
+        known_add(&c->known, q->id);
         request_finish(q, &reply->inst, NULL);
     }
 }
@@ -319,7 +282,7 @@ static void on_reply(struct container *c, const struct priv_reply *reply)
     if (q->kind == REQUEST_CHECK && reply->error == 0)
         report_unseen(c);
     if (q->kind == REQUEST_STOP && reply->error == 0)
-        (void)known_remove(c, q->id);
+        (void)known_remove(&c->known, q->id);
     request_finish(q, NULL, reply->error < 0 ? &err : NULL);
 }
 
@@ -329,12 +292,12 @@ static void on_item(struct container *c, const struct priv_item *item)
     struct request *q = request_find(c, item->head.seq);
     if (q == NULL)
         return;
-    struct known *k = known_find(c, item->inst.id);
+    struct known *k = known_find(&c->known, item->inst.id);
     if (k != NULL)
         k->seen = true;
     if (q->kind != REQUEST_LIST)
         return;
-    known_add(c, item->inst.id);
+    known_add(&c->known, item->inst.id);
     instance_from(&item->inst, &inst);
     q->each(q->user, item->inst.id, &inst);
 }
