@@ -119,8 +119,6 @@ static silica_rc post_file(silica_sandbox *sbx, const char *path, const silica_f
     bool ok = headers != NULL;
     if (ok && sbx->octet_stream)
         ok = sdk_header(&headers, "Content-Type", "application/octet-stream");
-    if (ok && sbx->octet_stream && req->from_fd && req->body_length < 0)
-        ok = sdk_header(&headers, "Transfer-Encoding", "chunked");
     if (!ok)
         return sdk_fail_nomem(err);
     req->method = "POST";

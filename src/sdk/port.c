@@ -104,7 +104,7 @@ silica_rc silica_wait_port(silica_sandbox *sbx, uint16_t port, int64_t wait_ms, 
             return SILICA_OK;
         if (rc != SILICA_OK && rc != SILICA_E_NETWORK && rc != SILICA_E_PROTOCOL)
             return rc;
-        struct timespec step = {.tv_nsec = WAIT_STEP_MS * 1000000l};
+        struct timespec step = {.tv_nsec = WAIT_STEP_MS * 1000000L};
         (void)nanosleep(&step, NULL); /* a signal only makes the next look earlier */
     }
 }

@@ -122,7 +122,7 @@ silica_rc proc_parse_event(silica_proc *p, struct slice text, silica_event *ret,
 {
     _cleanup_json_ json_t *root = NULL;
     struct err e = {0};
-    struct json_ref obj, event;
+    struct json_ref obj, event = {0};
     *ret = (silica_event){.kind = SILICA_EVENT_NONE};
     int r = json_parse(text, &root, &e);
     if (r == 0) {

@@ -326,20 +326,31 @@ static silica_rc await_start(silica_proc *p, silica_error *err)
     return p->pid != 0 ? SILICA_OK : stream_lost(p, err);
 }
 
+static silica_proc *proc_new(silica_sandbox *sbx, const char *method)
+{
+    silica_proc *p = calloc(1, sizeof(*p));
+    if (p == NULL)
+        return NULL;
+    p->sbx = sbx;
+    p->is_start = strcmp(method, "process.Process/Start") == 0;
+    p->data = BUF_INIT(SDK_FRAME_MAX);
+    connect_reader_init(&p->frames, SDK_FRAME_MAX);
+    p->engine = sdk_engine_get(sbx->client);
+    if (p->engine == NULL) {
+        proc_free(p);
+        return NULL;
+    }
+    return p;
+}
+
 silica_rc proc_open(silica_sandbox *sbx, const char *method, const char *user, struct slice body,
                     int64_t timeout_ms, silica_proc **ret, silica_error *err)
 {
     for (unsigned tried = 1;; tried++) {
-        silica_proc *p = calloc(1, sizeof(*p));
+        silica_proc *p = proc_new(sbx, method);
         if (p == NULL)
             return sdk_fail_nomem(err);
-        p->sbx = sbx;
-        p->is_start = strcmp(method, "process.Process/Start") == 0;
-        p->data = BUF_INIT(SDK_FRAME_MAX);
-        connect_reader_init(&p->frames, SDK_FRAME_MAX);
-        p->engine = sdk_engine_get(sbx->client);
-        silica_rc rc = p->engine == NULL ? sdk_fail_nomem(err)
-                                         : stream_begin(p, method, user, body, timeout_ms, err);
+        silica_rc rc = stream_begin(p, method, user, body, timeout_ms, err);
         if (rc == SILICA_OK)
             rc = await_start(p, err);
         if (rc == SILICA_OK) {
