@@ -95,8 +95,9 @@ def first_process(e):
     wait_for(lambda: e.run(zombies)[0].strip() == b"0", "no zombie is left")
     assert e.request("GET", "/health")[0] == 204
     assert e.run("ps -o pid=,args= -p 1")[0].split()[1].endswith(b"silica-envd")
-    out = e.run("tr '\\0' '\\n' < /proc/1/environ; tr '\\0' '\\n' < /proc/1/cmdline")[0]
-    assert SECRET.encode() not in out
+    assert SECRET.encode() not in e.run("cat /proc/1/cmdline")[0]
+    for file in ("mem", "exe", "fd/1"):  # to root, too
+        assert e.run(f"cat /proc/1/{file} || echo closed")[0] == b"closed\n", file
 
 
 def child_descriptors(e):

@@ -1,11 +1,13 @@
 """A silica-envd of its own for a test, and a client that speaks the Connect protocol by hand.
 
 The daemon runs in a mount namespace (and a pid namespace, as PID 1, if asked to) where /etc/passwd and
-/etc/group are the test's and /run is empty, so that nothing of the host is changed.
+/etc/group are the test's and /run is empty, so that nothing of the host is changed. As in a sandbox, it
+cannot trace.
 """
 
 import base64
 import contextlib
+import fcntl
 import http.client
 import json
 import os
@@ -185,7 +187,8 @@ def envd(as_init=False, launch=None, pass_fds=()):
         (root / "passwd").write_text(PASSWD.format(home=root / "home"))
         (root / "group").write_text(GROUP)
         script = (f"mount --bind {root}/passwd /etc/passwd && mount --bind {root}/group /etc/group && "
-                  "mount -t tmpfs none /run && exec \"$@\"")
+                  "mount -t tmpfs none /run && exec setpriv --bounding-set=-sys_ptrace "
+                  "--inh-caps=-sys_ptrace \"$@\"")
         command = ["unshare", "--mount"] + (["--pid", "--fork", "--mount-proc", "--kill-child"]
                                             if as_init else []) + ["sh", "-c", script, "sh"]
         process, port = spawn(command, launch, pass_fds)
@@ -205,19 +208,21 @@ def spawn(command, launch, pass_fds):
                                 stdin=subprocess.DEVNULL, env=ENVIRONMENT), port
     listener = socket.create_server(("127.0.0.1", 0), backlog=64)
     listener.setblocking(False)
-    text = json.dumps({**launch, "listenFd": listener.fileno()}).encode()
+    listen_fd = fcntl.fcntl(listener, fcntl.F_DUPFD_CLOEXEC, 20)  # away from descriptor 3
+    text = json.dumps({**launch, "listenFd": listen_fd}).encode()
     read_end, write_end = os.pipe()
     os.write(write_end, text)
     os.close(write_end)
     # Descriptor 3 is the launch object: the shell puts it there.
     command[command.index("sh") + 2] = command[command.index("sh") + 2].replace(
-        'exec "$@"', f'exec "$@" 3<&{read_end} {read_end}<&-')
+        '"$@"', f'"$@" 3<&{read_end} {read_end}<&-')
     with listener:
         process = subprocess.Popen(command + [str(ENVD)], stdin=subprocess.DEVNULL,
-                                   pass_fds=(read_end, listener.fileno(), *pass_fds),
+                                   pass_fds=(read_end, listen_fd, *pass_fds),
                                    env=ENVIRONMENT)
         port = listener.getsockname()[1]
     os.close(read_end)
+    os.close(listen_fd)
     return process, port
 
 
