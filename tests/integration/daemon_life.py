@@ -177,7 +177,9 @@ def case_descriptors(server):
         sandbox = create(server)
         assert alive(server, sandbox)
         assert kill(server, sandbox["sandboxID"]) == 204
-    silica.wait_until(lambda: held() == before, LIMIT_S, f"as many descriptors as before: {before}")
+    # Fewer is fine: a connection of ours may still have been closing when we counted.
+    silica.wait_until(lambda: all(n <= before[name] for name, n in held().items()), LIMIT_S,
+                      f"no more descriptors than before: {before}")
 
 
 def case_init_killed(server):
