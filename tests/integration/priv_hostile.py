@@ -16,6 +16,7 @@ GOOD = harness.Client.start_body
 
 def ended(c):
     """True when the helper closed the connection without a reply that says success."""
+    c.sock.settimeout(5)
     try:
         while (got := c.receive()) is not None:
             if got[0] == harness.REPLY and struct.unpack_from("=i", got[2])[0] == 0:
