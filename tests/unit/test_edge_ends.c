@@ -7,7 +7,7 @@
 static uint16_t closed_port(void)
 {
     uint16_t port = 0;
-    int fd = live_bind(GUEST_IP, &port);
+    int fd = live_bind(guest_ip(), &port);
     (void)fd_close(fd);
     return port;
 }
@@ -134,7 +134,7 @@ static void test_a_refused_dial_is_repeated_with_its_body(void **state)
 {
     (void)state;
     uint16_t port = 0;
-    late_listener = live_bind(GUEST_IP, &port);
+    late_listener = live_bind(guest_ip(), &port);
     fake.on_link = late_start;
     _cleanup_close_ int client = client_send(port, "POST /", "Content-Length: 5\r\n", "again");
     struct pollfd p = {.fd = late_listener, .events = POLLIN};

@@ -4,8 +4,18 @@
 #include "edge/edge.h"
 #include "test_live.h"
 
-/* The sandbox's address; a net of loopback that nothing else uses. */
-#define GUEST_IP "127.83.7.1"
+/*
+ * The sandbox's address: one of loopback for each process, because envd's port is a fixed one and
+ * test programs run beside each other.
+ */
+static inline const char *guest_ip(void)
+{
+    static char text[INET_ADDRSTRLEN];
+    unsigned n = (unsigned)getpid();
+    (void)snprintf(text, sizeof(text), "127.%u.%u.%u", 64 + (n >> 16) % 64, (n >> 8) % 256,
+                   n % 256);
+    return text;
+}
 
 static struct fake {
     struct edge *edge;
@@ -70,7 +80,7 @@ static inline void edge_test_begin(uint32_t max_per_sandbox)
     fake = (struct fake){.exists = true};
     fake.info = (struct sandbox_info){.id = "ilive", .lifecycle = 7};
     fake.info.addr.sin_family = AF_INET;
-    assert_int_equal(inet_pton(AF_INET, GUEST_IP, &fake.info.addr.sin_addr), 1);
+    assert_int_equal(inet_pton(AF_INET, guest_ip(), &fake.info.addr.sin_addr), 1);
     list_init(&fake.links);
     assert_int_equal(edge_new(&opts, &fake.edge, NULL), 0);
     live_start(edge_test_handler, NULL);
@@ -100,7 +110,7 @@ static inline int edge_test_teardown(void **state)
 
 static inline int guest_listen(uint16_t *port)
 {
-    int fd = live_bind(GUEST_IP, port);
+    int fd = live_bind(guest_ip(), port);
     assert_int_equal(listen(fd, 16), 0);
     return fd;
 }
