@@ -98,15 +98,17 @@ def evil_templates(tap, h, c):
     target = os.path.join(h.data, "target")
     os.mkdir(target)
     for n, folder in enumerate(("dev", "proc", "sys", "etc")):
-        name = f"evil{n}".ljust(20, "0")
-        root = h.make_template(name)
-        os.rename(os.path.join(root, folder), os.path.join(root, "old"))
-        os.symlink(target, os.path.join(root, folder))
-        try:
-            c.start(template=name)
-            tap.ok(False, f"a link at /{folder} is refused")
-        except harness.Error as e:
-            tap.ok("plain folder" in str(e), f"a link at /{folder} is refused", str(e))
+        for m, to in enumerate((target, "old", "/old")):
+            name = f"evil{n}{m}".ljust(20, "0")
+            root = h.make_template(name)
+            os.rename(os.path.join(root, folder), os.path.join(root, "old"))
+            os.symlink(to, os.path.join(root, folder))
+            what = f"a link at /{folder} to {to.replace(h.data, 'DATA')} is refused"
+            try:
+                c.stop(c.start(template=name).id)
+                tap.ok(False, what)
+            except harness.Error as e:
+                tap.ok("plain folder" in str(e), what, str(e))
     root = h.make_template("evilfile".ljust(20, "0"))
     victim = os.path.join(target, "victim")
     with open(victim, "w", encoding="ascii") as f:
