@@ -129,7 +129,7 @@ int http_x_respond_interim(struct http_exchange *x, unsigned status,
  * on_writable; -EPIPE: the exchange is closing, bytes dropped; -EMSGSIZE: more than `length`.
  */
 int http_x_write(struct http_exchange *x, struct slice data);
-/* End of the response. If fewer than `length` bytes were written the connection is cut. Twice is fine. */
+/* End of the response; twice is fine. The connection is cut if `length` was not reached. */
 void http_x_end(struct http_exchange *x);
 /* Trailer fields for a chunked response, before http_x_end(). */
 int http_x_trailer(struct http_exchange *x, const struct http_header *headers, size_t n_headers);

@@ -155,6 +155,7 @@ static void test_unread_body_is_dropped(void **state)
     rig_hear(&w.rig, fd, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n/1");
     rig_say(&w.rig, fd, "cdeGET /2 HTTP/1.1\r\nHost: h\r\n\r\n");
     rig_hear(&w.rig, fd, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n/2");
+    rig_assert_log(&w.rig, "POST /1;closed 0;GET /2;closed 0;"); /* no byte of it is a request */
     close(fd);
     stop(&w);
 }
@@ -188,6 +189,14 @@ static void test_http10(void **state)
     assert_int_equal(http_x_write(w.x, SLICE_LIT("text")), 0);
     http_x_end(w.x);
     rig_hear_end(&w.rig, fd, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\ntext", RIG_EOF);
+    close(fd);
+    /* Without a length only the close ends it, whatever the client asked for. */
+    fd = rig_dial(w.port);
+    rig_say(&w.rig, fd, "GET /c HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    rig_await(&w.rig, "GET /c;");
+    assert_int_equal(http_x_respond(w.x, 200, NULL, 0, HTTP_LENGTH_UNKNOWN), 0);
+    http_x_end(w.x);
+    rig_hear_end(&w.rig, fd, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", RIG_EOF);
     close(fd);
     fd = rig_dial(w.port);
     w.echo = true;
