@@ -128,9 +128,11 @@ class Server:
             raise PermissionError("a Silica server needs root")
         command = [str(BUILD / "silica"), "serve", "--data", str(self.data), "--listen",
                    f"{self.address}:{self.port}", "--templates", self.templates, *self.arguments]
-        fd, name = tempfile.mkstemp(prefix="silica-test-", suffix=".log")
-        self.log_path = pathlib.Path(name)
-        with os.fdopen(fd, "wb") as log:
+        if self.log_path is None:  # a server that is started again goes on in its log
+            fd, name = tempfile.mkstemp(prefix="silica-test-", suffix=".log")
+            os.close(fd)
+            self.log_path = pathlib.Path(name)
+        with open(self.log_path, "ab") as log:
             # A session of its own: a SIGINT from a terminal must reach it from us alone.
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=subprocess.STDOUT, start_new_session=True)
@@ -180,6 +182,7 @@ class Server:
             shutil.rmtree(self.data)
         if self.log_path:
             self.log_path.unlink(missing_ok=True)
+            self.log_path = None
 
     def __enter__(self):
         return self.start()
