@@ -47,7 +47,7 @@ static void closed_port(struct test *t)
     bool named = status == 502 && strstr(page.data, "\"port\":9") != NULL;
     silica_buf_free(&page);
     CHECK(t, named);
-    CHECK(t, silica_wait_port(t->sbx, 9, 300, &t->err) == SILICA_E_TIMEOUT);
+    CHECK(t, silica_wait_port(t->sbx, 9, 3000, &t->err) == SILICA_E_TIMEOUT);
 }
 
 /* "8001-<id>.localhost:3000" */
