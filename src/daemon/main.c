@@ -110,6 +110,8 @@ static int serve(struct daemon *d, struct err *err)
         .n_host_names = config_split_names(d->host_names, names),
         .max_timeout_s = (int64_t)d->c.max_timeout_s,
         .strict_fields = d->c.strict_fields,
+        .driver = d->driver->ops->name,
+        .templates_dir = d->templates,
     };
     struct edge_opts edge = {
         .manager = d->manager,
