@@ -12,6 +12,7 @@ import socket
 import stat
 import sys
 import threading
+import time
 import urllib.parse
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
@@ -295,9 +296,17 @@ def disk_full(e):
 def client_leaves(e):
     """In the middle of an upload and of a download: files are closed, memory is given back."""
     fds = pathlib.Path(f"/proc/{e.pid_inside()}/fd")
-    before = len(list(fds.iterdir()))
     path = e.root / "half"
     (e.root / "large").write_bytes(b"x" * (64 << 20))
+
+    def open_files():
+        names = []
+        for fd in fds.iterdir():
+            try:
+                names.append(os.readlink(fd))
+            except FileNotFoundError:
+                pass
+        return [name for name in names if name.startswith(str(e.root))]
     for request in (f"POST {files(path=str(path))} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n"
                     "Content-Type: application/octet-stream\r\n\r\nhalf",
                     f"GET {files(path=str(e.root / 'large'))} HTTP/1.1\r\nHost: x\r\n\r\n"):
@@ -305,10 +314,11 @@ def client_leaves(e):
             s.sendall(request.encode())
             if request.startswith("GET"):
                 assert s.recv(10)
+                time.sleep(0.5)  # most likely the daemon now waits for us to read on
             else:
                 wait_for(lambda: path.exists() and path.read_bytes() == b"half", "the part is there")
-            wait_for(lambda: len(list(fds.iterdir())) > before, "the file is open")
-        wait_for(lambda: len(list(fds.iterdir())) <= before, "everything is closed")
+            wait_for(open_files, "the file is open")
+        wait_for(lambda: not open_files(), "everything is closed")
 
 
 def together(e):
