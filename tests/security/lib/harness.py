@@ -77,7 +77,8 @@ def skip_all(why):
 
 
 def need_root():
-    """Skips the program where it cannot run."""
+    """Skips the program where it cannot run. SIGTERM, as of a passed time limit, cleans up first."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if os.geteuid() != 0:
         skip_all("needs root")
     if "SILICA_BUILD" not in os.environ:
