@@ -124,6 +124,7 @@ static int serve(struct daemon *d, struct err *err)
         .body_timeout_ms = (unsigned)d->c.body_timeout_ms,
         .write_timeout_ms = (unsigned)d->c.write_timeout_ms,
         .max_connections = (unsigned)d->c.max_connections,
+        .half_close_is_close = true, /* a stream whose client has left must not wait for a write */
     };
     int r = api_new(&api, &d->api, err);
     if (r == 0)
