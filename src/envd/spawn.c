@@ -191,7 +191,7 @@ static int plan_paths(struct plan *p)
 
 static int plan_make(struct plan *p)
 {
-    size_t n = 0;
+    size_t n = 1; /* argv[0] is always there */
     while (p->o->argv[n] != NULL)
         n++;
     p->sh_argv = calloc(n + 2, sizeof(*p->sh_argv));
