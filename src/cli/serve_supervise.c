@@ -224,25 +224,52 @@ static int await_end(struct supervisor *v, struct child *c, uint64_t limit_ms)
     return status;
 }
 
-/* For ending all sandboxes both must run: one that is down is started for it. */
-static void revive(struct supervisor *v)
+/* For ending all sandboxes both must run: true when one that was down had to be started. */
+static bool revive(struct supervisor *v)
 {
+    bool revived = false;
     for (int i = 0; i < N_CHILDREN; i++) {
         struct child *c = &v->children[i];
         struct err e = {0};
         int status = 0;
         if (child_reap(c, &status))
             tell_end(c, status);
-        if (!child_runs(c) && child_start(c, &e) != 0)
+        if (child_runs(c))
+            continue;
+        revived = true;
+        if (child_start(c, &e) != 0)
             log_error("%s", e.msg);
     }
+    return revived;
+}
+
+/*
+ * A daemon that has just been started does not know SIGINT yet and would die of it, sandboxes left
+ * alone: wait until it answers, has ended, or takes too long.
+ */
+static void await_answer(struct supervisor *v)
+{
+    uint64_t limit_ns = clock_monotonic_ns() + READY_TIMEOUT_MS * NS_PER_MS;
+    int r = 0, status = 0;
+    while (r != 1 && child_runs(&v->children[DAEMON]) && clock_monotonic_ns() < limit_ns) {
+        if (child_reap(&v->children[DAEMON], &status)) {
+            tell_end(&v->children[DAEMON], status);
+            break;
+        }
+        if (v->probe.fd < 0)
+            (void)probe_begin(&v->probe, v->s); /* a failed one is begun again */
+        wait_for_something(v, PROBE_PAUSE_MS);
+        (void)next_signal(v); /* we are stopping already */
+        r = v->probe.fd >= 0 ? probe_step(&v->probe) : 0;
+    }
+    probe_end(&v->probe);
 }
 
 static int stop(struct supervisor *v, struct err *err)
 {
     bool end_all = v->stop_signal == SIGINT;
-    if (end_all && v->ready)
-        revive(v);
+    if (end_all && (revive(v) || !v->ready))
+        await_answer(v);
     child_signal(&v->children[DAEMON], end_all ? SIGINT : SIGTERM);
     int status = await_end(v, &v->children[DAEMON], STOP_DAEMON_MS);
     child_signal(&v->children[PRIV], SIGTERM);

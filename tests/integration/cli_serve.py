@@ -155,6 +155,16 @@ def death_takes_the_children(server):
     assert count(server) == 1, "the sandbox was lost"
 
 
+def interrupt_while_silicad_is_down(server):
+    cli(server, "sandbox", "create")
+    os.kill(children(server)["silicad"], signal.SIGKILL)
+    server.stop(signal.SIGINT)
+    assert list((server.data / "sandboxes").iterdir()) == []
+    server.start()
+    assert count(server) == 0
+    cli(server, "sandbox", "create")
+
+
 def interrupt_ends_all(server):
     assert count(server) == 1
     pids = children(server)
@@ -180,6 +190,7 @@ def main():
                 ("silica-priv killed: started again, sandboxes live", crash_of("silica-priv")),
                 ("SIGTERM leaves sandboxes to the next start", term_leaves_sandboxes),
                 ("SIGKILL takes the children along, not the sandboxes", death_takes_the_children),
+                ("SIGINT while silicad is down", interrupt_while_silicad_is_down),
                 ("SIGINT ends everything", interrupt_ends_all)):
             t.case(name, body, server)
     if server.process and server.process.poll() is None:
