@@ -209,6 +209,25 @@ int cgroup_user_fds(const struct cgroups *cg, const char *id,
     return err_sys(err, r, "open a control group");
 }
 
+static int open_usage(const struct cgroup_hierarchy *h, const char *id, const char *file)
+{
+    char path[PATH_BYTES];
+    int n = snprintf(path, sizeof(path), "%s/user/%s", id, file);
+    return n > 0 && (size_t)n < sizeof(path) ? openat(h->fd, path, O_RDONLY | O_CLOEXEC) : -EBADF;
+}
+
+void cgroup_usage_fds(const struct cgroups *cg, const char *id, int ret[static 2])
+{
+    ret[0] = ret[1] = -EBADF;
+    for (unsigned i = 0; i < cg->n; i++) {
+        const struct cgroup_hierarchy *h = &cg->h[i];
+        if ((h->controllers & CGROUP_MEMORY) != 0)
+            ret[0] = open_usage(h, id, h->v2 ? "memory.current" : "memory.usage_in_bytes");
+        if (h->v2) /* counts processor time even where it has no controller */
+            ret[1] = open_usage(h, id, "cpu.stat");
+    }
+}
+
 static void short_pause(void)
 {
     struct timespec ts = {.tv_nsec = REMOVE_POLL_MS * 1000000L};

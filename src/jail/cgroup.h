@@ -59,6 +59,12 @@ int cgroup_enter(const struct cgroups *cg, const char *id, pid_t pid, struct err
  */
 int cgroup_user_fds(const struct cgroups *cg, const char *id,
                     int ret_fds[static CGROUP_HIERARCHIES_MAX], unsigned *ret_n, struct err *err);
+/*
+ * Opens what the user group uses, for reading (caller closes): bytes of memory into ret[0]
+ * (memory.current or memory.usage_in_bytes), processor time into ret[1] (cpu.stat of version 2).
+ * -EBADF where the host does not count it.
+ */
+void cgroup_usage_fds(const struct cgroups *cg, const char *id, int ret[static 2]);
 /* Kills what is left in the groups and removes them, waiting a bounded time. Missing is success. */
 int cgroup_remove(const struct cgroups *cg, const char *id, struct err *err);
 /* Visits the ids of all sandboxes that have groups, also those left behind. */

@@ -32,6 +32,7 @@ struct start {
     struct sandbox_net net;
     int cgroup_fds[CGROUP_HIERARCHIES_MAX];
     unsigned n_cgroup_fds;
+    int usage_fds[2]; /* memory, processor time; -EBADF where not counted */
     struct jail jail;
 };
 
@@ -45,6 +46,8 @@ static void start_done(struct start *t)
     sandbox_net_close(&t->net);
     for (unsigned i = 0; i < t->n_cgroup_fds; i++)
         t->cgroup_fds[i] = fd_close(t->cgroup_fds[i]);
+    for (unsigned i = 0; i < ARRAY_LEN(t->usage_fds); i++)
+        t->usage_fds[i] = fd_close(t->usage_fds[i]);
     jail_close(&t->jail);
 }
 
@@ -107,6 +110,7 @@ static int make_groups(struct start *t, struct err *err)
     if (r < 0)
         return r;
     t->s->parts |= PART_CGROUPS;
+    cgroup_usage_fds(&t->h->cgroups, t->s->id, t->usage_fds);
     return cgroup_user_fds(&t->h->cgroups, t->s->id, t->cgroup_fds, &t->n_cgroup_fds, err);
 }
 
@@ -119,6 +123,9 @@ static int make_network(struct start *t, struct err *err)
     return r;
 }
 
+/* In the order of usage_fds. */
+static const char *const usage_members[] = {"memoryUsageFd", "cpuUsageFd"};
+
 /* docs/design/0001: one JSON object in a pipe that it reads to its end. */
 static int tell_envd(struct start *t, struct err *err)
 {
@@ -130,7 +137,13 @@ static int tell_envd(struct start *t, struct err *err)
                      t->s->id, t->q->template_id, t->q->control_secret, (int)ENVD_PORT);
     for (unsigned i = 0; i < t->n_cgroup_fds; i++)
         (void)buf_printf(&text, "%s%u", i > 0 ? "," : "", FIRST_CGROUP_FD + i);
-    (void)buf_put_str(&text, "]}\n");
+    (void)buf_printf(&text, "],\"memoryBytes\":%llu,\"cpuMillis\":%u",
+                     (unsigned long long)t->q->memory_bytes, t->q->cpu_millis);
+    unsigned next = FIRST_CGROUP_FD + t->n_cgroup_fds;
+    for (unsigned i = 0; i < ARRAY_LEN(t->usage_fds); i++)
+        if (t->usage_fds[i] >= 0)
+            (void)buf_printf(&text, ",\"%s\":%u", usage_members[i], next++);
+    (void)buf_put_str(&text, "}\n");
     int fds[2], r = text.error;
     if (r == 0 && pipe2(fds, O_CLOEXEC) < 0)
         r = -errno;
@@ -178,6 +191,9 @@ static int spawn(struct start *t, struct err *err)
         .filters = &h->filters};
     for (unsigned i = 0; i < t->n_cgroup_fds; i++)
         spec.fds[spec.n_fds++] = t->cgroup_fds[i];
+    for (unsigned i = 0; i < ARRAY_LEN(t->usage_fds); i++)
+        if (t->usage_fds[i] >= 0)
+            spec.fds[spec.n_fds++] = t->usage_fds[i];
     int r = jail_spawn(&spec, &t->jail, err);
     if (r < 0)
         return r;
@@ -242,7 +258,7 @@ static int start(struct client *c, const struct priv_start *q, struct priv_insta
         return r;
     struct start t = {.q = q, .h = h, .s = sandbox_new(h, q->id)};
     t.userns_fd = t.lower_fd = t.layer_fd = t.null_fd = t.told_fd = -EBADF;
-    t.net.netns_fd = t.net.listen_fd = -EBADF;
+    t.net.netns_fd = t.net.listen_fd = t.usage_fds[0] = t.usage_fds[1] = -EBADF;
     t.jail = (struct jail){.pid_fd = -EBADF, .go_fd = -EBADF, .report_fd = -EBADF};
     t.s->slot = slot;
     r = make_all(&t, err);
