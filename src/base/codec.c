@@ -86,7 +86,7 @@ void hex_encode(const void *p, size_t n, char *dst)
     dst[2 * n] = '\0';
 }
 
-static int nibble(char c)
+int hex_digit(char c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';
@@ -100,7 +100,7 @@ int hex_decode(struct slice in, void *dst, size_t n)
     if (in.n / 2 != n || in.n % 2 != 0)
         return -EINVAL;
     for (size_t i = 0; i < n; i++) {
-        int hi = nibble(in.p[2 * i]), lo = nibble(in.p[2 * i + 1]);
+        int hi = hex_digit(in.p[2 * i]), lo = hex_digit(in.p[2 * i + 1]);
         if (hi < 0 || lo < 0)
             return -EINVAL;
         d[i] = (unsigned char)(hi << 4 | lo);

@@ -15,6 +15,9 @@ int base64_put(struct buf *out, struct slice in);
  */
 int base64_get(struct buf *out, struct slice in);
 
+/* Value of a hexadecimal digit of either case, -1 for any other byte. */
+int hex_digit(char c);
+
 /* Lower case; dst needs 2 * n + 1 bytes and is terminated. */
 void hex_encode(const void *p, size_t n, char *dst);
 

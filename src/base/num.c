@@ -1,17 +1,8 @@
 #include "base/num.h"
 
-#include <errno.h>
+#include "base/codec.h"
 
-static int digit_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return 99;
-}
+#include <errno.h>
 
 static int parse_base(struct slice s, unsigned base, uint64_t max, uint64_t *ret)
 {
@@ -20,8 +11,8 @@ static int parse_base(struct slice s, unsigned base, uint64_t max, uint64_t *ret
     uint64_t v = 0;
     bool over = false;
     for (size_t i = 0; i < s.n; i++) {
-        int d = digit_value(s.p[i]);
-        if (d >= (int)base)
+        int d = hex_digit(s.p[i]);
+        if (d < 0 || d >= (int)base)
             return -EINVAL;
         over = over || __builtin_mul_overflow(v, (uint64_t)base, &v) ||
                __builtin_add_overflow(v, (uint64_t)d, &v);

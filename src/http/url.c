@@ -5,6 +5,7 @@
 #include "http/url.h"
 
 #include "base/cleanup.h"
+#include "base/codec.h"
 #include "base/num.h"
 
 #include <errno.h>
@@ -36,17 +37,6 @@ int url_parse_target(struct slice target, struct url_target *ret)
     return 0;
 }
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 /* One character at in[*i], which moves behind it. Returns the byte or -EINVAL. */
 static int decode_one(struct slice in, size_t *i, unsigned flags)
 {
@@ -56,7 +46,7 @@ static int decode_one(struct slice in, size_t *i, unsigned flags)
     if (c == '%') {
         if (in.n - *i < 2)
             return -EINVAL;
-        int hi = hex_value(in.p[*i]), lo = hex_value(in.p[*i + 1]);
+        int hi = hex_digit(in.p[*i]), lo = hex_digit(in.p[*i + 1]);
         if (hi < 0 || lo < 0)
             return -EINVAL;
         *i += 2;

@@ -2,49 +2,8 @@
  * Messages of a process stream: start, output, end, keep-alive, and the frame that ends it.
  */
 #include "base/codec.h"
+#include "base/signals.h"
 #include "sdk/proc_internal.h"
-
-int proc_signal_number(struct slice name)
-{
-    static const char *const names[] = {
-        [1] = "hangup",
-        [2] = "interrupt",
-        [3] = "quit",
-        [4] = "illegal instruction",
-        [5] = "trace/breakpoint trap",
-        [6] = "aborted",
-        [7] = "bus error",
-        [8] = "floating point exception",
-        [9] = "killed",
-        [10] = "user defined signal 1",
-        [11] = "segmentation fault",
-        [12] = "user defined signal 2",
-        [13] = "broken pipe",
-        [14] = "alarm clock",
-        [15] = "terminated",
-        [16] = "stack fault",
-        [17] = "child exited",
-        [18] = "continued",
-        [19] = "stopped (signal)",
-        [20] = "stopped",
-        [21] = "stopped (tty input)",
-        [22] = "stopped (tty output)",
-        [23] = "urgent I/O condition",
-        [24] = "CPU time limit exceeded",
-        [25] = "file size limit exceeded",
-        [26] = "virtual timer expired",
-        [27] = "profiling timer expired",
-        [28] = "window changed",
-        [29] = "I/O possible",
-        [30] = "power failure",
-        [31] = "bad system call",
-    };
-    for (size_t i = 1; i < ARRAY_LEN(names); i++) {
-        if (slice_eq_str(name, names[i]))
-            return (int)i;
-    }
-    return 0;
-}
 
 static int parse_end(silica_proc *p, const struct json_ref *end, struct err *e)
 {
@@ -64,8 +23,7 @@ static int parse_end(silica_proc *p, const struct json_ref *end, struct err *e)
         name = slice_from(name, strlen("signal: "));
     if (slice_has_suffix(name, " (core dumped)"))
         name.n -= strlen(" (core dumped)");
-    p->exit =
-        (silica_exit){.kind = SILICA_SIGNALED, .code = -1, .signal = proc_signal_number(name)};
+    p->exit = (silica_exit){.kind = SILICA_SIGNALED, .code = -1, .signal = signal_of_word(name)};
     return 0;
 }
 

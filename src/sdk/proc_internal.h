@@ -72,5 +72,3 @@ bool proc_input_idle(silica_proc *p, silica_rc *ret_rc, silica_error *err);
 
 /* One event message (JSON) into *ret: output, start, exit, keep-alive. For tests too. */
 silica_rc proc_parse_event(silica_proc *p, struct slice text, silica_event *ret, silica_error *err);
-/* Number of a signal by the protocol's name for it ("killed"), 0 when unknown. */
-int proc_signal_number(struct slice name);
