@@ -13,6 +13,7 @@
 
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "base/syscalls.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -94,10 +95,9 @@ static void child_ids(const struct plan *p)
 
 static void child_signals(void)
 {
-    struct sigaction dfl = {.sa_handler = SIG_DFL};
     sigset_t none;
-    for (int s = 1; s < NSIG; s++)
-        (void)sigaction(s, &dfl, NULL); /* KILL, STOP and libc's own refuse, as they should */
+    for (int s = 1; s <= SIGNALS; s++)
+        (void)sys_signal_default(s); /* KILL and STOP refuse, as they should */
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
 }

@@ -11,6 +11,7 @@
 #include "jail/jail_internal.h"
 
 #include "base/cleanup.h"
+#include "base/syscalls.h"
 
 #include <fcntl.h>
 #include <grp.h>
@@ -53,10 +54,8 @@ static int set_limits(struct jail_child *c)
     (void)sigemptyset(&none);
     if (sigprocmask(SIG_SETMASK, &none, NULL) < 0)
         return -errno;
-    for (int s = 1; s < NSIG; s++) {
-        struct sigaction dfl = {.sa_handler = SIG_DFL};
-        (void)sigaction(s, &dfl, NULL); /* refused for SIGKILL, SIGSTOP and libc's own */
-    }
+    for (int s = 1; s <= SIGNALS; s++)
+        (void)sys_signal_default(s); /* refused for SIGKILL and SIGSTOP */
     (void)umask(022);
     (void)setsid(); /* may be a session leader already, as process 1 of its namespace */
     int r = limit(RLIMIT_CORE, 0, 0);
