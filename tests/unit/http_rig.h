@@ -23,6 +23,7 @@
 #include <uv.h>
 
 enum { RIG_LOG_MAX_BYTES = 1 << 20, RIG_LIMIT_S = 60, RIG_IDLE_TURNS = 30 };
+enum { RIG_BIG_BYTES = 64 << 20 }; /* 67108864: a body that no socket buffers hold */
 
 struct rig {
     uv_loop_t loop;
@@ -143,6 +144,14 @@ static inline void rig_send(struct rig *rig, int fd, struct slice data)
 static inline void rig_say(struct rig *rig, int fd, const char *text)
 {
     rig_send(rig, fd, slice_str(text));
+}
+
+/* Fix how much the kernel keeps for a socket, which it would otherwise let grow to the host's limits. */
+static inline void rig_fix_buffers(int fd)
+{
+    const int bytes = 256 << 10;
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes)), 0);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes)), 0);
 }
 
 enum { RIG_OPEN = 0, RIG_EOF = 1, RIG_RESET = 2 };

@@ -349,27 +349,28 @@ static void test_backpressure(void **state)
     static char block[65536];
     rig_say(&w.rig, fd, "HTTP/1.1 200 OK\r\nContent-Length: 67108864\r\n\r\n");
     rig_await(&w.rig, "head 200 ;");
+    rig_fix_buffers(fd);
     uint64_t sent = 0;
     int idle = 0;
-    while (idle < RIG_IDLE_TURNS && sent < 64 << 20) {
+    while (idle < RIG_IDLE_TURNS && sent < RIG_BIG_BYTES) {
         ssize_t n = send(fd, block, sizeof(block), MSG_DONTWAIT | MSG_NOSIGNAL);
         sent += n > 0 ? (uint64_t)n : 0;
         idle = n > 0 ? 0 : idle + 1;
         rig_turn(&w.rig);
     }
-    assert_true(sent < 64 << 20);
+    assert_true(sent < RIG_BIG_BYTES);
     assert_int_equal(w.in_bytes, 0);
     w.pull = true;
     http_call_read(w.call);
-    while (sent < 64 << 20) {
-        size_t left = (64 << 20) - sent;
+    while (sent < RIG_BIG_BYTES) {
+        size_t left = RIG_BIG_BYTES - sent;
         ssize_t n = send(fd, block, left < sizeof(block) ? left : sizeof(block),
                          MSG_DONTWAIT | MSG_NOSIGNAL);
         sent += n > 0 ? (uint64_t)n : 0;
         uv_run(&w.rig.loop, UV_RUN_NOWAIT);
     }
     rig_await(&w.rig, "end;closed 0;");
-    assert_int_equal(w.in_bytes, 64 << 20);
+    assert_int_equal(w.in_bytes, RIG_BIG_BYTES);
     close(fd);
     stop(&w);
 }
