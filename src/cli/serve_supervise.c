@@ -24,6 +24,7 @@ enum {
     BACKOFF_MAX_MS = 10000,
     BACKOFF_FORGET_MS = 60000, /* a child that ran this long starts at the first wait again */
     STOP_DAEMON_MS = 90000,    /* silicad, ending all sandboxes */
+    STOP_RETRIES = 2,          /* how often it is started again for that */
     STOP_PRIV_MS = 15000,
     PROBE_PAUSE_MS = 50,
 };
@@ -265,13 +266,31 @@ static void await_answer(struct supervisor *v)
     probe_end(&v->probe);
 }
 
+/*
+ * End silicad; returns its status. One that dies instead of ending its sandboxes, perhaps of what
+ * came just before the signal, is started again for that as long as there is time.
+ */
+static int end_daemon(struct supervisor *v, bool end_all)
+{
+    struct child *c = &v->children[DAEMON];
+    uint64_t end_ns = clock_monotonic_ns() + STOP_DAEMON_MS * NS_PER_MS, now;
+    int status;
+    for (unsigned tries = 0;; tries++) {
+        if (end_all && (revive(v) || !v->ready))
+            await_answer(v);
+        now = clock_monotonic_ns();
+        child_signal(c, end_all ? SIGINT : SIGTERM);
+        status = await_end(v, c, now < end_ns ? (end_ns - now) / NS_PER_MS : 0);
+        if (!end_all || status == 0 || tries == STOP_RETRIES || clock_monotonic_ns() >= end_ns)
+            return status;
+        tell_end(c, status);
+    }
+}
+
 static int stop(struct supervisor *v, struct err *err)
 {
     bool end_all = v->stop_signal == SIGINT;
-    if (end_all && (revive(v) || !v->ready))
-        await_answer(v);
-    child_signal(&v->children[DAEMON], end_all ? SIGINT : SIGTERM);
-    int status = await_end(v, &v->children[DAEMON], STOP_DAEMON_MS);
+    int status = end_daemon(v, end_all);
     child_signal(&v->children[PRIV], SIGTERM);
     (void)await_end(v, &v->children[PRIV], STOP_PRIV_MS);
     if (end_all && status != 0)

@@ -41,6 +41,13 @@ def children(server):
     return found
 
 
+def has_pending(pid, sig):
+    """The signal was sent to the process and not delivered yet."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    pending = next(line for line in status.splitlines() if line.startswith("ShdPnd:"))
+    return bool(int(pending.split()[1], 16) >> (sig - 1) & 1)
+
+
 def count(server):
     status, body = server.request("GET", "/v2/sandboxes")
     assert status == 200, (status, body)
@@ -165,6 +172,20 @@ def interrupt_while_silicad_is_down(server):
     cli(server, "sandbox", "create")
 
 
+def interrupt_and_silicad_dies(server):
+    """It dies of something else after it was told to end everything, before it could."""
+    cli(server, "sandbox", "create")
+    silicad = children(server)["silicad"]
+    os.kill(silicad, signal.SIGSTOP)
+    server.process.send_signal(signal.SIGINT)
+    silica.wait_until(lambda: has_pending(silicad, signal.SIGINT), LIMIT_S, "silicad is told to end")
+    os.kill(silicad, signal.SIGKILL)
+    server.stop(signal.SIGINT)
+    assert list((server.data / "sandboxes").iterdir()) == []
+    server.start()
+    cli(server, "sandbox", "create")
+
+
 def interrupt_ends_all(server):
     assert count(server) == 1
     pids = children(server)
@@ -191,6 +212,7 @@ def main():
                 ("SIGTERM leaves sandboxes to the next start", term_leaves_sandboxes),
                 ("SIGKILL takes the children along, not the sandboxes", death_takes_the_children),
                 ("SIGINT while silicad is down", interrupt_while_silicad_is_down),
+                ("SIGINT, and silicad dies of it", interrupt_and_silicad_dies),
                 ("SIGINT ends everything", interrupt_ends_all)):
             t.case(name, body, server)
     if server.process and server.process.poll() is None:
