@@ -60,8 +60,8 @@ class Leaks:
     """What the host holds of sandboxes, before and after: tools/leaks does the looking.
 
     Anything that came in between counts, also what another server on this host did meanwhile. With
-    SILICA_LEAKS=instance in the environment only what belongs to the given server's instance does:
-    for work beside other servers.
+    SILICA_LEAKS=instance in the environment only what belongs to the given server does: for work
+    beside other servers.
     """
 
     def __init__(self):
@@ -73,18 +73,22 @@ class Leaks:
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
         if done.returncode != 0:
             raise RuntimeError(f"tools/leaks: {done.stderr.strip()}")
-        return collections.Counter(done.stdout.splitlines())
+        return collections.Counter(line for line in done.stdout.splitlines() if line)
+
+    @staticmethod
+    def _scope(server):
+        """What of the host is looked at, as arguments of tools/leaks."""
+        arguments = ["--data", str(server.data)] if server is not None else []
+        own_only = os.environ.get("SILICA_LEAKS") == "instance"
+        if own_only and server is not None and server.instance is not None:
+            arguments += ["--instance", str(server.instance)]
+        return arguments
 
     def check(self, server=None, limit_s=10):
         """Raises if something is there that was not there before; the kernel may need a moment."""
-        arguments = []
-        if server is not None and server.data.exists():
-            arguments += ["--data", str(server.data)]
-        if server is not None and os.environ.get("SILICA_LEAKS") == "instance":
-            arguments += ["--instance", str(server.instance)]
         deadline = time.monotonic() + limit_s
         while True:
-            left = self._look(*arguments) - self.before
+            left = self._look(*self._scope(server)) - self.before
             for line in list(left):  # the sockets' folder stays with the data folder
                 if server is not None and line.startswith(f"file {server.data}/run"):
                     del left[line]
