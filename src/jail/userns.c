@@ -5,23 +5,49 @@
 #include "base/ids.h"
 
 #include <fcntl.h>
-#include <linux/sched.h>
+#include <linux/securebits.h>
 #include <sched.h>
-#include <signal.h>
+#include <stdbool.h>
 #include <sys/mount.h>
-#include <sys/syscall.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 /*
  * A user namespace is made by a process that enters it and waits; its maps are written from
  * outside, its descriptor is opened, and the process ends. No foreign code ever runs in it.
+ *
+ * The process takes the first id of the range before: the kernel counts what is used inside
+ * (inotify, message queues, locked memory, signals) for the namespace's maker too, against the
+ * host's limit for one user. Made by root, one sandbox could use up what all others and the
+ * host's own services have.
  */
 
-static _Noreturn void holder_run(int wait_fd)
+enum { HOLDER_READY = 'r' };
+
+static bool become_owner(uint32_t uid)
 {
-    char c;
+    /* keeps the rights, which the host may ask for to make a user namespace */
+    return prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0) == 0 &&
+           setresgid(uid, uid, uid) == 0 && setresuid(uid, uid, uid) == 0;
+}
+
+static _Noreturn void holder_run(int wait_fd, int ready_fd, uint32_t uid)
+{
+    char c = HOLDER_READY;
+    if (!become_owner(uid) || unshare(CLONE_NEWUSER) < 0 || write(ready_fd, &c, 1) != 1)
+        _exit(1);
     (void)!read(wait_fd, &c, 1); /* end of file: the parent is done, or gone */
     _exit(0);
+}
+
+static int await_holder(int ready_fd)
+{
+    char c = 0;
+    ssize_t n;
+    do
+        n = read(ready_fd, &c, 1);
+    while (n < 0 && errno == EINTR);
+    return n == 1 && c == HOLDER_READY ? 0 : -EPERM;
 }
 
 static int write_map(pid_t pid, const char *name, uint32_t base)
@@ -51,24 +77,29 @@ static int map_and_open(pid_t pid, uint32_t base, int *ret_fd)
 
 int jail_userns_make(uint32_t uid_base, int *ret_fd, struct err *err)
 {
-    _cleanup_close_ int wait_fd = -EBADF, hold_fd = -EBADF;
-    int pipe_fds[2];
-    if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+    _cleanup_close_ int wait_fd = -EBADF, hold_fd = -EBADF, ready_fd = -EBADF, tell_fd = -EBADF;
+    int hold[2], ready[2];
+    if (pipe2(hold, O_CLOEXEC) < 0)
         return err_sys(err, -errno, "make a user namespace");
-    wait_fd = pipe_fds[0], hold_fd = pipe_fds[1];
-    struct clone_args args = {.flags = CLONE_NEWUSER, .exit_signal = SIGCHLD};
-    pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+    wait_fd = hold[0], hold_fd = hold[1];
+    if (pipe2(ready, O_CLOEXEC) < 0)
+        return err_sys(err, -errno, "make a user namespace");
+    ready_fd = ready[0], tell_fd = ready[1];
+    pid_t pid = fork();
     if (pid < 0)
         return err_sys(err, -errno, "make a user namespace");
     if (pid == 0) {
         (void)close(hold_fd); /* so that the read end sees the parent's end only */
-        holder_run(wait_fd);
+        holder_run(wait_fd, tell_fd, uid_base);
     }
-    int r = map_and_open(pid, uid_base, ret_fd);
+    tell_fd = fd_close(tell_fd);
+    int r = await_holder(ready_fd);
+    if (r == 0)
+        r = map_and_open(pid, uid_base, ret_fd);
     hold_fd = fd_close(hold_fd);
     while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
         ;
-    return r < 0 ? err_sys(err, r, "map the ids of a user namespace") : 0;
+    return r < 0 ? err_sys(err, r, "make a user namespace and map its ids") : 0;
 }
 
 int jail_layer_open(int dir_fd, int userns_fd, int *ret_fd, struct err *err)

@@ -11,7 +11,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/netlink.h>
 #include <linux/sched.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -20,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -29,7 +32,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LISTEN_FD = 4, FIRST_CGROUP_FD = 5, LINE_BYTES = 1024, WAIT_MS = 3000 };
+enum { LISTEN_FD = 4, FIRST_CGROUP_FD = 5, LINE_BYTES = 1024, WAIT_MS = 3000, TAKE_MAX = 4096 };
 
 static FILE *out;
 
@@ -169,6 +172,18 @@ static void refused(void)
     TRY("socket_vsock", SYS_socket, AF_VSOCK, SOCK_STREAM, 0);
     TRY("socket_alg", SYS_socket, AF_ALG, SOCK_SEQPACKET, 0);
     TRY("socket_high", SYS_socket, UINT64_C(0x100000000) | AF_VSOCK, SOCK_STREAM, 0);
+    TRY("socket_uevent", SYS_socket, AF_NETLINK, SOCK_DGRAM, NETLINK_KOBJECT_UEVENT);
+    TRY("socket_uevent_high", SYS_socket, AF_NETLINK, SOCK_DGRAM,
+        UINT64_C(0x100000000) | NETLINK_KOBJECT_UEVENT);
+    TRY("socket_xfrm", SYS_socket, AF_NETLINK, SOCK_DGRAM, NETLINK_XFRM);
+    TRY("socket_sctp", SYS_socket, AF_INET, SOCK_STREAM, IPPROTO_SCTP);
+    TRY("socket_sctp6", SYS_socket, AF_INET6, SOCK_STREAM, IPPROTO_SCTP);
+    TRY("socket_udplite", SYS_socket, AF_INET, SOCK_DGRAM, IPPROTO_UDPLITE);
+    TRY("socket_route", SYS_socket, AF_NETLINK, SOCK_DGRAM, NETLINK_ROUTE);
+    TRY("socket_diag", SYS_socket, AF_NETLINK, SOCK_DGRAM, NETLINK_SOCK_DIAG);
+    TRY("socket_audit", SYS_socket, AF_NETLINK, SOCK_RAW, NETLINK_AUDIT);
+    TRY("tiocsetd", SYS_ioctl, 0, TIOCSETD, &c);
+    TRY("io_setup", SYS_io_setup, 1, &c);
     TRY("socket_inet", SYS_socket, AF_INET, SOCK_STREAM, 0);
     TRY("socket_unix", SYS_socket, AF_UNIX, SOCK_STREAM, 0);
     TRY("socket_ping", SYS_socket, AF_INET, SOCK_DGRAM, 1);
@@ -276,6 +291,25 @@ static void try_forks(const char *count)
         ;
 }
 
+static int take_one(const char *what)
+{
+    if (strcmp(what, "inotify") == 0)
+        return inotify_init1(IN_CLOEXEC);
+    if (strcmp(what, "pty") == 0)
+        return open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
+    errno = EINVAL;
+    return -1;
+}
+
+/* take WHAT: as many as can be had; process 1 keeps them. */
+static void try_take(const char *what)
+{
+    unsigned n = 0;
+    while (n < TAKE_MAX && take_one(what) >= 0)
+        n++;
+    (void)fprintf(out, "took %u %s\n", n, n < TAKE_MAX ? strerrorname_np(errno) : "ok");
+}
+
 static void try_stat(const char *path)
 {
     struct stat st;
@@ -308,6 +342,8 @@ static void ask(char *line)
         try_memory(a);
     else if (strcmp(what, "forks") == 0)
         try_forks(a);
+    else if (strcmp(what, "take") == 0)
+        try_take(a);
     else if (strcmp(what, "exit") == 0)
         _exit((int)number(a));
     else if (b == NULL)

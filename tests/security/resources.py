@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """Limits hold: memory, processes and CPU of what runs inside, while process 1 goes on answering."""
 
+import ctypes
+import fcntl
 import os
+import struct
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
@@ -15,6 +18,30 @@ def group_file(h, inst, controller, name, v2_name):
             with open(path, encoding="ascii") as f:
                 return f.read().strip()
     return None
+
+
+def host_can_watch():
+    fd = ctypes.CDLL(None).inotify_init1(os.O_CLOEXEC)
+    if fd >= 0:
+        os.close(fd)
+    return fd >= 0
+
+
+def shared(tap, h, inst, other):
+    """What the kernel counts for a user or for the whole host is not used up by one sandbox."""
+    ns_get_owner_uid = 0xB704
+    fd = os.open(f"/proc/{inst.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    owner = struct.unpack("=I", fcntl.ioctl(fd, ns_get_owner_uid, b"\0" * 4))[0]
+    os.close(fd)
+    base = harness.SANDBOX_UID_BASE + (h.number * 2048 + inst.slot) * 65536
+    tap.equal(owner, base, "what it uses is counted for its own id on the host")
+    took = h.ask(inst, "take inotify")[0].split()
+    tap.ok(int(took[1]) > 0 and took[2] in ("EMFILE", "ok"), "one sandbox takes all inotify instances it can get", took)
+    tap.ok(host_can_watch(), "the host has some left")
+    tap.ok(int(h.ask(other, "as 1000 take inotify")[0].split()[1]) > 0, "so has a neighbour")
+    took = h.ask(inst, "take pty")[0].split()
+    tap.ok(64 <= int(took[1]) <= 256 and took[2] == "ENOSPC", "terminals have a limit for each sandbox", took)
+    tap.ok(int(h.ask(other, "as 1000 take pty")[0].split()[1]) >= 64, "and a neighbour has its own")
 
 
 def main():
@@ -38,7 +65,10 @@ def main():
         limited = [path for _, names, path in groups if names in ("memory", "cpu", "pids", "cpu,cpuacct", "")]
         tap.ok(limited and all(path.endswith("/user") for path in limited), "children run in the limited group", groups)
         tap.ok(all("silica" not in path for _, _, path in groups), "and see no path of the host's groups", groups)
+        other = c.start()
+        shared(tap, h, inst, other)
         c.stop(inst.id)
+        c.stop(other.id)
         tap.equal(h.snapshot(), before, "nothing is left")
     finally:
         if tap.failed:
