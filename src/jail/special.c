@@ -20,6 +20,9 @@ static const unsigned quiet_attrs = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT
 
 enum { TTY_GID = 5 }; /* Debian's group "tty", as grantpt expects */
 
+/* The kernel has 4096 terminals for the whole host: one sandbox does not get them all. */
+#define TERMINALS_MAX "256"
+
 /* Nodes of our own rather than binds of the host's: locks on them are not shared with anybody. */
 static int make_nodes(int dev)
 {
@@ -66,7 +69,8 @@ int jail_mount_dev(struct jail_child *c)
     (void)snprintf(uid, sizeof(uid), "%u", c->spec->uid_base); /* fit: 10 digits at most */
     (void)snprintf(tty, sizeof(tty), "%u", c->spec->uid_base + TTY_GID);
     const struct fs_option dev[] = {{"mode", "755"}, {"size", "64k"}, {"uid", uid}, {"gid", uid}};
-    const struct fs_option pts[] = {{"ptmxmode", "666"}, {"mode", "620"}, {"gid", tty}};
+    const struct fs_option pts[] = {
+        {"ptmxmode", "666"}, {"mode", "620"}, {"gid", tty}, {"max", TERMINALS_MAX}};
     const struct fs_option shm[] = {{"mode", "1777"}, {"uid", uid}, {"gid", uid}};
     c->dev_fd = jail_new_fs("tmpfs", dev, ARRAY_LEN(dev), dev_attrs);
     if (c->dev_fd < 0)
