@@ -4,8 +4,8 @@
  *
  * Two programs, because an allow-list cannot say "this call, but not with that argument" for a
  * value among many:
- *   deny   answers for arguments: namespaces in clone() and unshare(), TIOCSTI and TIOCLINUX, socket
- *          families; everything else passes.
+ *   deny   answers for arguments: namespaces in clone() and unshare(), terminal ioctls, socket
+ *          families and protocols; everything else passes.
  *   allow  lists calls: allowed, EPERM for what is known and refused, ENOSYS for the rest, so that
  *          programs fall back as on an older kernel. clone3() gets ENOSYS: its flags lie in memory
  *          where a filter cannot look, and every C library then uses clone().
@@ -16,13 +16,22 @@
 #include "base/cleanup.h"
 #include "jail/seccomp_list.h"
 
+#include <linux/netlink.h>
 #include <linux/sched.h>
+#include <netinet/in.h>
 #include <seccomp.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/socket.h>
+
+#ifndef IPPROTO_L2TP
+#define IPPROTO_L2TP 115
+#endif
+#ifndef IPPROTO_SMC /* Linux 6.10 */
+#define IPPROTO_SMC 256
+#endif
 
 static void filter_release(scmp_filter_ctx *ctx)
 {
@@ -64,7 +73,7 @@ static int deny_namespaces(scmp_filter_ctx ctx)
 /* The kernel looks at 32 bits of the request: so does the filter. */
 static int deny_ioctls(scmp_filter_ctx ctx)
 {
-    static const uint64_t requests[] = {TIOCSTI, TIOCLINUX};
+    static const uint64_t requests[] = {TIOCSTI, TIOCLINUX, TIOCSETD};
     int r = 0;
     for (unsigned i = 0; r == 0 && i < ARRAY_LEN(requests); i++)
         r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1,
@@ -85,6 +94,38 @@ static int deny_families(scmp_filter_ctx ctx)
             r = seccomp_rule_add(ctx, refuse, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, f));
     if (r == 0)
         r = seccomp_rule_add(ctx, refuse, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_GT, AF_NETLINK));
+    return r;
+}
+
+/* The kernel looks at 32 bits of the protocol, too. */
+static int deny_protocol(scmp_filter_ctx ctx, uint64_t family, uint64_t protocol)
+{
+    return seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPROTONOSUPPORT), SCMP_SYS(socket), 2,
+                            SCMP_A0(SCMP_CMP_EQ, family),
+                            SCMP_A2(SCMP_CMP_MASKED_EQ, 0xffffffffu, protocol));
+}
+
+/*
+ * Netlink but for routes, sockets, firewall, audit (which sudo asks for) and generic: the events of
+ * the host's devices come to every network namespace that belongs to the host's user namespace, as
+ * a sandbox's does. And protocols of IP that nobody uses, whose modules would be loaded on demand.
+ */
+static int deny_protocols(scmp_filter_ctx ctx)
+{
+    static const uint64_t unused[] = {IPPROTO_DCCP, IPPROTO_L2TP, IPPROTO_SCTP, IPPROTO_UDPLITE,
+                                      IPPROTO_SMC};
+    const uint64_t netlink = UINT64_C(1) << NETLINK_ROUTE | UINT64_C(1) << NETLINK_SOCK_DIAG |
+                             UINT64_C(1) << NETLINK_NETFILTER | UINT64_C(1) << NETLINK_AUDIT |
+                             UINT64_C(1) << NETLINK_GENERIC;
+    int r = 0;
+    for (uint64_t p = 0; r == 0 && p < MAX_LINKS; p++)
+        if ((netlink >> p & 1) == 0)
+            r = deny_protocol(ctx, AF_NETLINK, p);
+    for (unsigned i = 0; r == 0 && i < ARRAY_LEN(unused); i++) {
+        r = deny_protocol(ctx, AF_INET, unused[i]);
+        if (r == 0)
+            r = deny_protocol(ctx, AF_INET6, unused[i]);
+    }
     return r;
 }
 
@@ -144,6 +185,8 @@ static int make_deny(struct sock_fprog *ret)
         r = deny_ioctls(ctx);
     if (r == 0)
         r = deny_families(ctx);
+    if (r == 0)
+        r = deny_protocols(ctx);
     return r == 0 ? compile(ctx, ret) : r;
 }
 

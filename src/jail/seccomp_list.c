@@ -1,6 +1,7 @@
 /*
  * The allow-list, made for what compilers, interpreters, package managers, databases and servers
- * do. Left out (ENOSYS) is what is obsolete, tied to hardware, or newer than this list.
+ * do. Left out (ENOSYS) is what is obsolete, tied to hardware, or newer than this list; and io_setup
+ * with its family: one sandbox could use up the host's fs.aio-max-nr, and databases do without.
  */
 #include "jail/seccomp_list.h"
 
@@ -300,13 +301,6 @@ const char *const seccomp_allowed[] = {
     "mq_timedreceive",
     "mq_notify",
     "mq_getsetattr",
-    /* asynchronous input and output of databases */
-    "io_setup",
-    "io_destroy",
-    "io_submit",
-    "io_cancel",
-    "io_getevents",
-    "io_pgetevents",
     /* self-restriction */
     "seccomp",
     "landlock_create_ruleset",

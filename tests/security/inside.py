@@ -17,10 +17,13 @@ CAP_MASK = f"{sum(1 << n for n in CAPS.values()):016x}"
 EPERM = """mount umount2 pivot_root setns unshare_user unshare_net unshare_ns clone_user clone_pid bpf perf_event_open
 io_uring_setup userfaultfd keyctl add_key request_key init_module kexec_load reboot swapon sethostname settimeofday
 syslog open_by_handle_at fanotify_init quotactl fsopen open_tree iopl mknod_block tiocsti tiocsti_high tioclinux
-socket_raw""".split()
-ENOSYS = ["clone3", "unknown_call", "personality_bad"]
+tiocsetd socket_raw""".split()
+ENOSYS = ["clone3", "unknown_call", "personality_bad", "io_setup"]
 EAFNOSUPPORT = ["socket_packet", "socket_vsock", "socket_alg", "socket_high"]
-ALLOWED = ["unshare_files", "socket_inet", "socket_unix", "personality_query"]
+EPROTONOSUPPORT = ["socket_uevent", "socket_uevent_high", "socket_xfrm", "socket_sctp", "socket_sctp6", "socket_udplite"]
+ALLOWED = ["unshare_files", "socket_route", "socket_diag", "socket_audit", "socket_inet", "socket_unix",
+           "personality_query"]
+USAGE_FILES = r"memory\.current|memory\.usage_in_bytes|cpu\.stat"
 
 
 def status_of(facts):
@@ -67,6 +70,12 @@ def owners(tap, inst):
         os.close(fd)
 
 
+def access_mode(inst, fd):
+    with open(f"/proc/{inst.pid}/fdinfo/{fd}", encoding="ascii") as f:
+        flags = next(line for line in f if line.startswith("flags:"))
+    return int(flags.split()[1], 8) & os.O_ACCMODE
+
+
 def descriptors(tap, facts, inst):
     fds = dict(line.split(" ", 1) for line in facts["fd"])
     tap.equal(fds.pop("0", None), "/dev/null", "descriptor 0 is /dev/null")
@@ -76,7 +85,10 @@ def descriptors(tap, facts, inst):
     groups = [n for n, target in fds.items() if re.search(rf"/{inst.id}/user/cgroup\.procs$", target)]
     tap.ok(1 <= len(groups) <= 4 and sorted(map(int, groups)) == list(range(5, 5 + len(groups))),
            "then come the limited group's files, for writing")
-    for n in groups:
+    usage = [n for n, target in fds.items() if re.search(rf"/{inst.id}/user/({USAGE_FILES})$", target)]
+    tap.ok(len(usage) <= 2 and all(access_mode(inst, n) == os.O_RDONLY for n in usage),
+           "then what that group uses, for reading only")
+    for n in groups + usage:
         del fds[n]
     # 3 and what follows are the probe's own connection and folder
     rest = [t for t in fds.values() if not t.startswith("socket:") and t != "/proc/1/fd"]
@@ -106,7 +118,8 @@ def mounts(tap, facts, h):
 
 def calls(tap, lines, who):
     got = dict(line.split(" ") for line in lines)
-    for names, want in ((EPERM, "EPERM"), (ENOSYS, "ENOSYS"), (EAFNOSUPPORT, "EAFNOSUPPORT"), (ALLOWED, "ok")):
+    for names, want in ((EPERM, "EPERM"), (ENOSYS, "ENOSYS"), (EAFNOSUPPORT, "EAFNOSUPPORT"),
+                        (EPROTONOSUPPORT, "EPROTONOSUPPORT"), (ALLOWED, "ok")):
         for name in names:
             tap.equal(got.get(name), want, f"{who}: {name} gives {want}")
 
