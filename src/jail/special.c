@@ -63,14 +63,28 @@ static int attach_new(int dir, const char *name, const char *type, const struct 
     return fd < 0 ? fd : jail_attach(fd, dir, name);
 }
 
+/*
+ * Terminals belong to group tty, which may write. Before Linux 6.15 devpts reads its option as a
+ * signed number and refuses the upper half of the range: there they belong to who opens them alone.
+ */
+static int mount_pts(const struct jail_child *c)
+{
+    char tty[16];
+    (void)snprintf(tty, sizeof(tty), "%u", c->spec->uid_base + TTY_GID); /* fits: 10 digits */
+    const struct fs_option group[] = {
+        {"ptmxmode", "666"}, {"mode", "620"}, {"gid", tty}, {"max", TERMINALS_MAX}};
+    const struct fs_option alone[] = {{"ptmxmode", "666"}, {"mode", "600"}, {"max", TERMINALS_MAX}};
+    int r = attach_new(c->dev_fd, "pts", "devpts", group, ARRAY_LEN(group), dev_attrs);
+    if (r == -EINVAL && c->spec->uid_base > INT32_MAX - TTY_GID)
+        r = attach_new(c->dev_fd, "pts", "devpts", alone, ARRAY_LEN(alone), dev_attrs);
+    return r;
+}
+
 int jail_mount_dev(struct jail_child *c)
 {
-    char uid[16], tty[16];
-    (void)snprintf(uid, sizeof(uid), "%u", c->spec->uid_base); /* fit: 10 digits at most */
-    (void)snprintf(tty, sizeof(tty), "%u", c->spec->uid_base + TTY_GID);
+    char uid[16];
+    (void)snprintf(uid, sizeof(uid), "%u", c->spec->uid_base); /* fits: 10 digits at most */
     const struct fs_option dev[] = {{"mode", "755"}, {"size", "64k"}, {"uid", uid}, {"gid", uid}};
-    const struct fs_option pts[] = {
-        {"ptmxmode", "666"}, {"mode", "620"}, {"gid", tty}, {"max", TERMINALS_MAX}};
     const struct fs_option shm[] = {{"mode", "1777"}, {"uid", uid}, {"gid", uid}};
     c->dev_fd = jail_new_fs("tmpfs", dev, ARRAY_LEN(dev), dev_attrs);
     if (c->dev_fd < 0)
@@ -81,7 +95,7 @@ int jail_mount_dev(struct jail_child *c)
     if (r == 0)
         r = make_links(c->dev_fd);
     if (r == 0)
-        r = attach_new(c->dev_fd, "pts", "devpts", pts, ARRAY_LEN(pts), dev_attrs);
+        r = mount_pts(c);
     return r == 0 ? attach_new(c->dev_fd, "shm", "tmpfs", shm, ARRAY_LEN(shm), quiet_attrs) : r;
 }
 
