@@ -5,10 +5,14 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Brackets outside of strings; what is not JSON may be miscounted, it is refused either way. */
-static bool is_too_deep(struct slice text)
+/*
+ * Looks at brackets and commas outside of strings; what is not JSON may be miscounted, it is refused
+ * either way. A few bytes of text ("{},") cost some hundred bytes of memory when parsed, so values are
+ * counted before any of them is made.
+ */
+static int check_size(struct slice text, size_t max_values, struct err *err)
 {
-    size_t depth = 0;
+    size_t depth = 0, values = 1;
     bool in_string = false;
     for (size_t i = 0; i < text.n; i++) {
         char c = text.p[i];
@@ -20,17 +24,22 @@ static bool is_too_deep(struct slice text)
             depth++;
         else if ((c == ']' || c == '}') && depth > 0)
             depth--;
+        values += !in_string && (c == '[' || c == '{' || c == ',');
         if (depth > JSON_DEPTH_MAX)
-            return true;
+            return err_set(err, -EBADMSG, ERR_INVALID, "invalid JSON: nested deeper than %d levels",
+                           JSON_DEPTH_MAX);
+        if (values > max_values)
+            return err_set(err, -EBADMSG, ERR_INVALID, "invalid JSON: more than %zu values",
+                           max_values);
     }
-    return false;
+    return 0;
 }
 
-int json_parse(struct slice text, json_t **ret_root, struct err *err)
+static int parse(struct slice text, size_t max_values, json_t **ret_root, struct err *err)
 {
-    if (is_too_deep(text))
-        return err_set(err, -EBADMSG, ERR_INVALID, "invalid JSON: nested deeper than %d levels",
-                       JSON_DEPTH_MAX);
+    int r = check_size(text, max_values, err);
+    if (r < 0)
+        return r;
     json_error_t e;
     json_t *root = json_loadb(text.p != NULL ? text.p : "", text.n,
                               JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
@@ -39,6 +48,16 @@ int json_parse(struct slice text, json_t **ret_root, struct err *err)
                        e.line, e.column, e.text);
     *ret_root = root;
     return 0;
+}
+
+int json_parse(struct slice text, json_t **ret_root, struct err *err)
+{
+    return parse(text, JSON_VALUES_MAX, ret_root, err);
+}
+
+int json_parse_answer(struct slice text, json_t **ret_root, struct err *err)
+{
+    return parse(text, SIZE_MAX, ret_root, err);
 }
 
 enum { JSON_PATH_KEY_BYTES = 64 }; /* what a path shows of one member name */

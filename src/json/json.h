@@ -1,9 +1,9 @@
 /*
  * Reading JSON from outside, with the path of the field in every error, and writing it.
  *
- * Parsing is jansson's, behind two limits of ours (size and depth) and with duplicate keys and
- * NUL bytes in strings refused. A json_ref is a borrowed view of a value that knows its way up, so
- * that an error can say "network.rules[2].name must be a string".
+ * Parsing is jansson's, behind limits of ours (depth and number of values) and with duplicate keys
+ * and NUL bytes in strings refused. A json_ref is a borrowed view of a value that knows its way up,
+ * so that an error can say "network.rules[2].name must be a string".
  */
 #pragma once
 
@@ -14,7 +14,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { JSON_DEPTH_MAX = 64 };
+enum {
+    JSON_DEPTH_MAX = 64,
+    JSON_VALUES_MAX = 131072, /* of one document: about 30 MB of memory at worst */
+};
 
 struct json_ref {
     json_t *v;                 /* borrowed from the document; NULL never occurs in a returned ref */
@@ -28,6 +31,8 @@ struct json_ref {
  * _cleanup_json_). Errors: -EBADMSG with line and column in the message.
  */
 int json_parse(struct slice text, json_t **ret_root, struct err *err);
+/* Without the limit of values: for the answer of a server that was asked for much. */
+int json_parse_answer(struct slice text, json_t **ret_root, struct err *err);
 
 static inline void json_freep(json_t **j)
 {

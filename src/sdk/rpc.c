@@ -61,7 +61,7 @@ silica_rc sdk_rpc(silica_sandbox *sbx, const char *method, const char *user, str
         return SILICA_OK;
     struct err e = {0};
     json_t *root = NULL;
-    if (json_parse(buf_slice(&resp.body), &root, &e) != 0)
+    if (json_parse_answer(buf_slice(&resp.body), &root, &e) != 0)
         return sdk_fail_base(err, &e, SILICA_E_PROTOCOL);
     *ret_root = root;
     return SILICA_OK;

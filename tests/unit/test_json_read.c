@@ -123,6 +123,38 @@ static int parse_nested(size_t depth, char open, char close)
     return json_parse(slice_of(text, 2 * depth), &root, NULL);
 }
 
+/* n empty objects in one array, hence n + 1 brackets and n - 1 commas. */
+static int parse_many(size_t n)
+{
+    _cleanup_buf_ struct buf b = BUF_INIT(4 * (size_t)JSON_VALUES_MAX);
+    for (size_t i = 0; i < n; i++)
+        (void)buf_put_str(&b, i == 0 ? "[{}" : ",{}");
+    (void)buf_put_str(&b, "]");
+    _cleanup_json_ json_t *root = NULL;
+    struct err err = {0};
+    int r = json_parse(buf_slice(&b), &root, &err);
+    if (r < 0)
+        assert_non_null(strstr(err.msg, "values"));
+    json_freep(&root);
+    assert_int_equal(json_parse_answer(buf_slice(&b), &root, NULL), 0);
+    return r;
+}
+
+static void test_number_of_values(void **state)
+{
+    (void)state;
+    assert_int_equal(parse_many(JSON_VALUES_MAX / 2 - 1), 0);
+    assert_int_equal(parse_many(JSON_VALUES_MAX / 2 + 1), -EBADMSG);
+    /* commas inside of strings are none */
+    _cleanup_buf_ struct buf b = BUF_INIT(4 * (size_t)JSON_VALUES_MAX);
+    (void)buf_put_str(&b, "[\"");
+    for (size_t i = 0; i < JSON_VALUES_MAX; i++)
+        (void)buf_put_str(&b, "[,");
+    (void)buf_put_str(&b, "\"]");
+    _cleanup_json_ json_t *root = NULL;
+    assert_int_equal(json_parse(buf_slice(&b), &root, NULL), 0);
+}
+
 static void test_depth(void **state)
 {
     (void)state;
@@ -351,7 +383,7 @@ int main(void)
         cmocka_unit_test(test_error_position), cmocka_unit_test(test_depth),
         cmocka_unit_test(test_members),        cmocka_unit_test(test_values),
         cmocka_unit_test(test_nested_path),    cmocka_unit_test(test_path_is_cut),
-        cmocka_unit_test(test_maps),
+        cmocka_unit_test(test_maps),           cmocka_unit_test(test_number_of_values),
     };
     return cmocka_run_group_tests_name("json/read", tests, NULL, NULL);
 }
