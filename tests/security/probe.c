@@ -358,12 +358,18 @@ static void ask(char *line)
         (void)fprintf(out, "what?\n");
 }
 
+static bool is_write_only(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    return flags >= 0 && (flags & O_ACCMODE) == O_WRONLY;
+}
+
 /* As envd does it: the limited group first, then the ids. */
 static void ask_as(char *line)
 {
     char *end = line + strspn(line, "0123456789");
     uid_t uid = (uid_t)number(line);
-    for (int fd = FIRST_CGROUP_FD; fcntl(fd, F_GETFD) >= 0 && fd < FIRST_CGROUP_FD + 4; fd++)
+    for (int fd = FIRST_CGROUP_FD; is_write_only(fd); fd++) /* what follows is not */
         if (write(fd, "0", 1) < 0)
             (void)fprintf(out, "cgroup_enter %s\n", strerrorname_np(errno));
     if (uid != 0 && (setgid(uid) < 0 || setuid(uid) < 0))
