@@ -6,6 +6,7 @@ import random
 import socket
 import struct
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "security", "lib"))
 import harness  # noqa: E402
@@ -116,6 +117,19 @@ def crowd(tap, h):
     tap.ok(refused, "a fifth client is refused")
     for c in held:
         c.close()
+    tap.ok(is_served(h), "after the crowd has gone, somebody is served again")
+
+
+def is_served(h):
+    """Waits: the helper may see a new client before the ends of the old ones."""
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        try:
+            h.client().close()
+            return True
+        except ConnectionError:
+            time.sleep(0.02)
+    return False
 
 
 def main():
