@@ -129,6 +129,8 @@ static void on_body(struct http_exchange *x, int result, struct slice body, void
         refuse(req, ERR_INVALID, API_CODE_TOO_LARGE, "the request body is larger than 16 MiB");
     else if (result == -EBADMSG)
         refuse(req, ERR_INVALID, NULL, "the request body is not framed as its head says");
+    else if (result == -ENOBUFS)
+        refuse(req, ERR_UNAVAILABLE, NULL, "too many large requests at once, try again");
     else if (result < 0)
         refuse(req, ERR_TIMEOUT, API_CODE_BODY_TIMEOUT, "the request body did not arrive in time");
     else

@@ -47,7 +47,7 @@ static void on_read(struct http_exchange *x, int result, struct slice body, void
     (void)x;
     int n = result < 0 ? result : json_parse(body.n != 0 ? body : SLICE_LIT("{}"), &doc, &err);
     if (n < 0 || !json_is_object(doc)) {
-        reply(r, result == -EMSGSIZE ? 413 : 400, slice_of(NULL, 0));
+        reply(r, result == -EMSGSIZE ? 413 : result == -ENOBUFS ? 503 : 400, slice_of(NULL, 0));
         return;
     }
     struct json_ref root = json_root(doc);

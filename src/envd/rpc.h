@@ -29,7 +29,7 @@
 
 enum {
     RPC_REQUEST_MAX_BYTES = 32 << 20,
-    RPC_REPLY_MAX_BYTES = 64 << 20,
+    RPC_REPLY_MAX_BYTES = 32 << 20,
     RPC_KEEPALIVE_DEFAULT_S = 90,
 };
 

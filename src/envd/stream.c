@@ -165,13 +165,17 @@ static void feed(struct stream *s, struct slice data)
     /* feed() also judges what follows the first frame, which is not our business: only next()
      * decides, except when the bytes could not be kept. */
     int r = connect_reader_feed(&s->reader, data);
-    if (r != -ENOMEM)
+    if (r != -ENOMEM && http_x_hold(s->r->x, s->reader.pending.n) < 0)
+        r = -ENOBUFS;
+    else if (r != -ENOMEM)
         r = connect_reader_next(&s->reader, &flags, &payload);
     if (r == 1)
         take_message(s, flags, payload);
     else if (r == -EMSGSIZE)
         (void)rpc_fail(&err, RPC_RESOURCE_EXHAUSTED, "message is larger than %d bytes",
                        RPC_REQUEST_MAX_BYTES);
+    else if (r == -ENOBUFS)
+        (void)rpc_fail(&err, RPC_RESOURCE_EXHAUSTED, "too many large messages at once");
     else if (r < 0)
         (void)rpc_fail(&err, RPC_INVALID_ARGUMENT, "protocol error: malformed envelope");
     else if (data.n == 0)
@@ -185,8 +189,11 @@ static void on_body(struct request *r, struct slice data)
     struct stream *s = r->state;
     if (!s->got_message && !s->ended) {
         feed(s, data);
-        if (s->got_message)
+        if (s->got_message) {
             connect_reader_done(&s->reader);
+            if (r->x != NULL)
+                (void)http_x_hold(r->x, 0);
+        }
     }
     if (data.n != 0 && r->x != NULL && !s->ended)
         http_x_read(r->x);

@@ -44,8 +44,18 @@ static void answer_error(struct unary *u, const struct err *err)
     request_reply(u->r, rpc_status_of(rpc_code_of(err)), "application/json", buf_slice(&body));
 }
 
+static int too_busy(struct err *err)
+{
+    return rpc_fail(err, RPC_RESOURCE_EXHAUSTED, "too many large messages at once");
+}
+
 void unary_reply(struct unary *u, struct slice json)
 {
+    struct err err;
+    if (!u->answered && http_x_hold(u->r->x, json.n) < 0) {
+        (void)too_busy(&err);
+        answer_error(u, &err);
+    }
     if (!u->answered) {
         u->answered = true;
         request_reply(u->r, 200, "application/json", json);
@@ -94,8 +104,9 @@ static void on_message(struct http_exchange *x, int result, struct slice body, v
     (void)x;
     if (u == NULL || u->answered) /* the deadline was first */
         return;
-    int r = result == -EMSGSIZE ? rpc_fail(&err, RPC_RESOURCE_EXHAUSTED,
-                                           "message is larger than %d bytes", RPC_REQUEST_MAX_BYTES)
+    int r = result == -EMSGSIZE  ? rpc_fail(&err, RPC_RESOURCE_EXHAUSTED,
+                                            "message is larger than %d bytes", RPC_REQUEST_MAX_BYTES)
+            : result == -ENOBUFS ? too_busy(&err)
             : result < 0 ? rpc_fail(&err, RPC_INVALID_ARGUMENT, "the body did not arrive whole")
                          : rpc_parse(body, &doc, &err);
     if (r < 0) {

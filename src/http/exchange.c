@@ -32,8 +32,10 @@ struct http_exchange *exchange_new(struct sconn *sc, const struct http_head *hea
 
 static void exchange_free(struct http_exchange *x)
 {
+    (void)exchange_hold(x, 0);
     http_body_out_done(&x->out);
     buf_done(&x->all);
+    buf_done(&x->rest);
     free(x->head_bytes);
     free(x);
 }
@@ -121,6 +123,7 @@ static void end_read_all(struct http_exchange *x, int result)
     x->read_wanted = false;
     done(x, result, result == 0 ? buf_slice(&x->all) : slice_of(NULL, 0), x->all_user);
     buf_done(&x->all);
+    (void)exchange_hold(x, x->rest.n);
 }
 
 /* Reading the body came to a bad end; nothing after it on this connection can be understood. */
@@ -151,6 +154,9 @@ static void collect(struct http_exchange *x, struct slice data)
     if (buf_put_slice(&x->all, data) < 0) {
         x->close_after = x->close_after || x->sc->body.framing == HTTP_BODY_CHUNKED;
         end_read_all(x, x->all.error == -ENOBUFS ? -EMSGSIZE : -ENOMEM);
+    } else if (exchange_hold(x, x->all.n) < 0) {
+        x->close_after = true;
+        end_read_all(x, -ENOBUFS);
     } else {
         x->read_ms = uv_now(x->sc->c.loop);
     }
@@ -210,7 +216,9 @@ bool exchange_step(struct http_exchange *x)
         return true;
     }
     if (http_body_out_unblocked(&x->out, &x->sc->c)) {
-        if (x->cb.on_writable != NULL)
+        if (x->rest.n > 0)
+            exchange_send_rest(x);
+        else if (x->cb.on_writable != NULL)
             x->cb.on_writable(x, x->user);
         return true;
     }
@@ -436,27 +444,4 @@ void http_x_end(struct http_exchange *x)
 void http_x_abort(struct http_exchange *x)
 {
     exchange_cancel(x, -ECANCELED);
-}
-
-void http_x_reply_with(struct http_exchange *x, unsigned status, const struct http_header *headers,
-                       size_t n_headers, struct slice body)
-{
-    int r = http_x_respond(x, status, headers, n_headers, (int64_t)body.n);
-    if (r == -EINVAL && !x->responded) {
-        body = slice_of(NULL, 0);
-        r = http_x_respond(x, 500, NULL, 0, 0);
-    }
-    if (r == -EINVAL) {
-        http_x_abort(x);
-        return;
-    }
-    (void)http_x_write(x, body); /* the end below finds out */
-    http_x_end(x);
-}
-
-void http_x_reply(struct http_exchange *x, unsigned status, const char *content_type,
-                  struct slice body)
-{
-    const struct http_header type = {SLICE_LIT("Content-Type"), slice_str(content_type)};
-    http_x_reply_with(x, status, &type, content_type != NULL ? 1 : 0, body);
 }

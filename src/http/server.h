@@ -35,6 +35,7 @@ struct http_exchange;
 enum {
     HTTP_OUT_HIGH_WATER = 262144, /* bytes queued for one connection before -EAGAIN */
     HTTP_OUT_LOW_WATER = 65536,
+    HTTP_HELD_FREE_BYTES = 65536, /* so much of each exchange is not counted as held */
 };
 
 /* Every wait has a deadline; 0 takes the default. */
@@ -51,6 +52,11 @@ struct http_server_opts {
      * noticed at once in any case.
      */
     bool half_close_is_close;
+    /*
+     * What all exchanges together may hold besides their connections: bodies that http_x_read_all()
+     * collects, replies above the high-water mark, and what handlers tell by http_x_hold(). 512 MiB.
+     */
+    size_t held_max_bytes;
 };
 
 /* A request head has arrived. Must answer (now or later) by http_x_respond() or http_x_abort(). */
@@ -102,7 +108,8 @@ void http_x_read(struct http_exchange *x);
 
 /*
  * Collect the whole body, at most `max` bytes, and call done once with it (borrowed until return)
- * or with a negative error: -EMSGSIZE (too large; answer 413), -ECONNRESET, -EBADMSG, -ETIMEDOUT.
+ * or with a negative error: -EMSGSIZE (too large; answer 413), -ENOBUFS (all exchanges together hold
+ * too much; answer 503), -ECONNRESET, -EBADMSG, -ETIMEDOUT.
  * Replaces the use of http_x_read() for this exchange. After -ECONNRESET nothing can be answered and
  * on_closed follows; after the others the handler answers. Not called when the exchange ends by
  * abort, shutdown or a write deadline first. A body announced larger than max is refused unread.
@@ -111,6 +118,12 @@ void http_x_read_all(struct http_exchange *x, size_t max,
                      void (*done)(struct http_exchange *x, int result, struct slice body,
                                   void *user),
                      void *user);
+
+/*
+ * Tell how many bytes the handler holds for this exchange now; the end of the exchange takes them
+ * back. Returns 0, or -ENOBUFS when it is more than before and all exchanges would hold too much.
+ */
+int http_x_hold(struct http_exchange *x, size_t bytes);
 
 enum { HTTP_LENGTH_UNKNOWN = -1 };
 
@@ -138,7 +151,8 @@ void http_x_abort(struct http_exchange *x);
 
 /*
  * respond + write + end in one. content_type may be NULL. A header that is not valid gives an empty
- * 500; if a response was begun already the connection is cut.
+ * 500; if a response was begun already the connection is cut. A body of any size: what does not fit
+ * into the queue is copied and counted as held; an empty 503 when that is too much.
  */
 void http_x_reply(struct http_exchange *x, unsigned status, const char *content_type,
                   struct slice body);

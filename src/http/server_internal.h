@@ -55,6 +55,7 @@ struct http_server {
     void *user;
     struct list conns;
     size_t n_conns;
+    size_t held; /* sum of all exchanges' held */
     bool closing;
     void (*closed)(void *user);
     void *closed_user;
@@ -76,6 +77,9 @@ struct http_exchange {
     struct buf all;   /* http_x_read_all */
     void (*all_done)(struct http_exchange *x, int result, struct slice body, void *user);
     void *all_user;
+    struct buf rest; /* of a reply that did not fit into the queue */
+    size_t rest_at;
+    size_t held; /* counted in server->held */
 };
 
 /* Takes the head (used bytes at the front of the input) over. NULL when memory is gone. */
@@ -85,6 +89,10 @@ bool exchange_step(struct http_exchange *x);
 bool exchange_want_read(const struct http_exchange *x);
 uint64_t exchange_deadline(const struct http_exchange *x);
 void exchange_cancel(struct http_exchange *x, int reason);
+/* http_x_hold() whatever the exchange's state. */
+int exchange_hold(struct http_exchange *x, size_t bytes);
+/* Goes on with a reply that did not fit into the queue. */
+void exchange_send_rest(struct http_exchange *x);
 /* Called by the exchange as its last act: what the connection does next. reason as on_closed. */
 void sconn_exchange_ended(struct sconn *sc, struct http_exchange *x, int reason);
 /* Queue a complete answer with a JSON body and "Connection: close". msg has no quotes. */

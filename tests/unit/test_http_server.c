@@ -765,6 +765,80 @@ static void test_flood_is_cut(void **state)
     stop(&w);
 }
 
+/* A reply larger than the queue may be arrives whole, also when its client reads late. */
+static void test_large_reply(void **state)
+{
+    (void)state;
+    WORLD(w);
+    static char body[RIG_BIG_BYTES / 2];
+    int fd = rig_dial(w.port);
+    rig_say(&w.rig, fd, "GET /x HTTP/1.1\r\nHost: h\r\n\r\n");
+    rig_await(&w.rig, "GET /x;");
+    rig_fix_buffers(fd);
+    rig_fix_buffers(w.x->sc->c.fd);
+    memset(body, 'a', sizeof(body));
+    http_x_reply(w.x, 200, NULL, slice_of(body, sizeof(body)));
+    memset(body, 'b', sizeof(body)); /* it was copied */
+    rig_idle(&w.rig);
+    assert_true(http_conn_queued(&w.x->sc->c) <= 2 * HTTP_OUT_HIGH_WATER);
+    uint64_t received = 0;
+    rig_until(&w.rig, ({
+        received += receive(fd);
+        received > sizeof(body); /* the head came before it */
+    }));
+    rig_await(&w.rig, "closed 0;");
+    assert_null(strstr(buf_str(&w.rig.log), "writable")); /* the handler is not concerned */
+    rig_say(&w.rig, fd, "GET /y HTTP/1.1\r\nHost: h\r\n\r\n");
+    rig_await(&w.rig, "GET /y;"); /* the connection goes on */
+    close(fd);
+    stop(&w);
+}
+
+/* Send a request with a body of 600000 bytes, but its last one, and collect what comes. */
+static int begin_large(struct world *w, struct http_exchange **ret)
+{
+    static char body[599999];
+    int fd = rig_dial(w->port);
+    buf_clear(&w->rig.log);
+    rig_say(&w->rig, fd, "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 600000\r\n\r\n");
+    rig_await(&w->rig, "POST /x;");
+    *ret = w->x;
+    http_x_read_all(w->x, 1 << 20, on_all, w);
+    memset(body, 'x', sizeof(body));
+    rig_send(&w->rig, fd, slice_of(body, sizeof(body)));
+    return fd;
+}
+
+/* What all exchanges hold together has a maximum; small ones are served above it. */
+static void test_held(void **state)
+{
+    (void)state;
+    struct world w;
+    struct http_exchange *first, *second;
+    start_with(&w, &(struct http_server_opts){.held_max_bytes = 1000000});
+    int a = begin_large(&w, &first);
+    rig_until(&w.rig, first->all.n == 599999);
+    assert_int_equal(http_x_hold(first, 1000001), -ENOBUFS);
+    int b = begin_large(&w, &second);
+    rig_await(&w.rig, "all ENOBUFS ;");
+    close(b);
+    rig_await(&w.rig, "closed");
+    int c = rig_dial(w.port);
+    rig_say(&w.rig, c, "POST /small HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc");
+    rig_await(&w.rig, "POST /small;");
+    assert_int_equal(http_x_hold(w.x, HTTP_HELD_FREE_BYTES), 0);
+    http_x_read_all(w.x, 1 << 20, on_all, &w);
+    rig_await(&w.rig, "all 0 abc;");
+    close(c);
+    buf_clear(&w.rig.log);
+    rig_say(&w.rig, a, "x");
+    rig_await(&w.rig, "all 0 xxx");
+    rig_await(&w.rig, "closed 0;");
+    assert_int_equal(w.server->held, 0); /* each gave back what it had */
+    close(a);
+    stop(&w);
+}
+
 static void test_deadlines(void **state)
 {
     (void)state;
@@ -953,6 +1027,8 @@ int main(void)
         cmocka_unit_test(test_backpressure_out),
         cmocka_unit_test(test_backpressure_in),
         cmocka_unit_test(test_flood_is_cut),
+        cmocka_unit_test(test_large_reply),
+        cmocka_unit_test(test_held),
         cmocka_unit_test(test_deadlines),
         cmocka_unit_test(test_slow_handler_is_no_fault),
         cmocka_unit_test(test_max_connections),
