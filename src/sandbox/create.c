@@ -128,12 +128,27 @@ void sandbox_create(struct sandbox_manager *m, const struct sandbox_spec *spec,
     sandbox_row_insert(sb, on_row);
 }
 
+/*
+ * What a step of ours failed of, in terms of the client's request, which was in order: what the host
+ * denies, lacks or has twice is our trouble, and a limit of the host is not one of the client's.
+ */
+static struct err as_our_fault(const struct err *err)
+{
+    struct err why = *err;
+    if (why.kind == ERR_DENIED || why.kind == ERR_INVALID || why.kind == ERR_NOT_FOUND ||
+        why.kind == ERR_CONFLICT)
+        why.kind = ERR_INTERNAL;
+    else if (why.kind == ERR_LIMIT)
+        why.kind = ERR_UNAVAILABLE;
+    return why;
+}
+
 /* True when the creation may go on; otherwise it is being undone. */
 static bool goes_on(struct sandbox *sb, const struct err *err)
 {
     struct err why = {0};
     if (err != NULL)
-        why = *err;
+        why = as_our_fault(err);
     else if (sb->why.num != 0)
         why = sb->why;
     else if (sb->exited)

@@ -53,6 +53,7 @@ static struct world {
     unsigned n_live;
     unsigned starts, stops, fetches;
     bool hold, fail_start, fail_list;
+    enum err_kind start_kind; /* what fail_start fails of */
     unsigned fail_stops;
     unsigned status[8]; /* answers of envd, then 204 */
     char body[8192], control[128];
@@ -133,7 +134,7 @@ static void run_start(struct op *op)
 {
     struct err err;
     if (w.fail_start) {
-        (void)err_set(&err, -EIO, ERR_INTERNAL, "no start today");
+        (void)err_set(&err, -EIO, w.start_kind, "no start today");
         op->started(op->user, NULL, &err);
         return;
     }
@@ -495,14 +496,27 @@ static void test_kill(void **state)
     sandbox_unlink(&link);
 }
 
+/* The request was in order: whatever the host's trouble is, the client hears of no fault of its own. */
 static void test_start_fails(void **state)
 {
+    static const struct {
+        enum err_kind failed, told;
+    } cases[] = {
+        {ERR_INTERNAL, ERR_INTERNAL},       {ERR_INVALID, ERR_INTERNAL},
+        {ERR_NOT_FOUND, ERR_INTERNAL},      {ERR_CONFLICT, ERR_INTERNAL},
+        {ERR_DENIED, ERR_INTERNAL},         {ERR_LIMIT, ERR_UNAVAILABLE},
+        {ERR_UNAVAILABLE, ERR_UNAVAILABLE}, {ERR_TIMEOUT, ERR_TIMEOUT},
+    };
     (void)state;
     w.fail_start = true;
-    struct answer a = create(300);
-    assert_false(a.ok);
-    assert_string_equal(a.err.msg, "no start today");
-    assert_true(nothing_left());
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        w.start_kind = cases[i].failed;
+        struct answer a = create(300);
+        assert_false(a.ok);
+        assert_string_equal(a.err.msg, "no start today");
+        assert_int_equal(a.err.kind, cases[i].told);
+        assert_true(nothing_left());
+    }
 }
 
 static void test_init_is_refused(void **state)
