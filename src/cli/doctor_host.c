@@ -17,7 +17,6 @@
 #include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
-#include <sys/statvfs.h>
 #include <sys/utsname.h>
 
 enum { DISK_NEED_MB = 5120, CPUINFO_MAX_BYTES = 4194304 };
@@ -130,12 +129,12 @@ bool doctor_programs(struct doctor *d)
 }
 
 /* The folder itself, or the nearest one above that exists. */
-static int stat_nearest(const char *path, struct statvfs *ret)
+static int stat_nearest(const char *path, struct statfs *ret)
 {
     char p[PATH_MAX];
     if (slice_copy(slice_str(path), p, sizeof(p)) != 0)
         return -1;
-    while (statvfs(p, ret) != 0) {
+    while (statfs(p, ret) != 0) {
         char *slash = strrchr(p, '/');
         if (errno != ENOENT || slash == NULL || p[1] == '\0')
             return -1;
@@ -146,11 +145,14 @@ static int stat_nearest(const char *path, struct statvfs *ret)
 
 bool doctor_disk(struct doctor *d)
 {
-    struct statvfs v;
+    struct statfs v;
     if (stat_nearest(d->data, &v) != 0)
         return doctor_bad(d, "name an absolute folder with --data", "%s cannot be looked at",
                           d->data);
-    uint64_t mb = (uint64_t)v.f_bavail * v.f_frsize / 1048576;
+    if ((unsigned long)v.f_type == OVERLAYFS_SUPER_MAGIC)
+        return doctor_bad(d, "choose a folder on ext4 or xfs with --data",
+                          "%s is on an overlay itself, and none can be made on top", d->data);
+    uint64_t mb = (uint64_t)v.f_bavail * (uint64_t)v.f_frsize / 1048576;
     if (mb < DISK_NEED_MB)
         return doctor_bad(d, "free some space, or choose another folder with --data",
                           "%llu MB free for %s, %d are wanted", (unsigned long long)mb, d->data,
@@ -166,9 +168,16 @@ static int try_userns(void)
 bool doctor_userns(struct doctor *d)
 {
     int e = doctor_in_child(try_userns);
-    if (e != 0)
-        return doctor_bad(d, "sysctl user.max_user_namespaces=15000", "refused: %s", strerror(e));
-    return doctor_ok(d, "can be made");
+    if (e == 0)
+        return doctor_ok(d, "can be made");
+    if (e == ENOSPC)
+        return doctor_bad(d, "sysctl -w user.max_user_namespaces=15000",
+                          "refused: as many as are allowed exist");
+    return doctor_bad(d,
+                      geteuid() == 0 ? "leave the chroot or the container, or have its seccomp "
+                                       "profile or security module allow them"
+                                     : "sysctl -w kernel.unprivileged_userns_clone=1, or be root",
+                      "refused: %s", strerror(e));
 }
 
 static int try_overlay(void)
@@ -189,7 +198,8 @@ bool doctor_overlay(struct doctor *d)
         return doctor_bad(d, fix_root, "not tried without root");
     int e = doctor_in_child(try_overlay);
     if (e != 0)
-        return doctor_bad(d, "modprobe overlay", "a mount was refused: %s", strerror(e));
+        return doctor_bad(d, e == ENODEV ? "modprobe overlay" : "leave the chroot or the container",
+                          "a mount was refused: %s", strerror(e));
     return doctor_ok(d, "can be mounted");
 }
 
