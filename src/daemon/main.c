@@ -1,17 +1,19 @@
 /*
  * silicad: control plane and edge. This file is the life of the process and nothing else:
  *
- *   options -> descriptors opened as root -> narrow -> configuration -> database -> driver ->
- *   manager adopts what lives -> requests are served -> a signal -> connections cut -> manager
- *   closed -> everything freed
+ *   options -> descriptors opened as root -> narrow -> configuration -> confine -> database ->
+ *   driver -> manager adopts what lives -> requests are served -> a signal -> connections cut ->
+ *   manager closed -> everything freed
  *
  * SIGINT ends all sandboxes first; SIGTERM leaves them to the next start. Requests that come before
  * the manager is ready wait in the socket's backlog.
  */
 #include "api/api.h"
 #include "base/cleanup.h"
+#include "base/fs.h"
 #include "base/log.h"
 #include "daemon/config.h"
+#include "daemon/confine.h"
 #include "daemon/narrow.h"
 #include "daemon/options.h"
 #include "edge/edge.h"
@@ -35,7 +37,7 @@ struct daemon {
     struct api *api;
     struct edge *edge;
     struct http_server *server;
-    char templates[PATH_MAX], host_names[CONFIG_TEXT_BYTES];
+    char state[PATH_MAX], templates[PATH_MAX], host_names[CONFIG_TEXT_BYTES];
     bool stopping, end_all, failed;
 };
 
@@ -178,15 +180,33 @@ static int driver_start(struct daemon *d, struct err *err)
     return container_driver_new(&d->loop, d->o.priv_socket, &d->driver, err);
 }
 
-static int store_start(struct daemon *d, struct err *err)
+static int name_folders(struct daemon *d, struct err *err)
 {
-    char path[PATH_MAX];
-    int n = snprintf(path, sizeof(path), "%s/state/silica.db", d->o.data);
+    int n = snprintf(d->state, sizeof(d->state), "%s/state", d->o.data);
     int t = d->o.templates != NULL
                 ? snprintf(d->templates, sizeof(d->templates), "%s", d->o.templates)
                 : snprintf(d->templates, sizeof(d->templates), "%s/templates", d->o.data);
     if (n < 0 || n >= PATH_MAX || t < 0 || t >= PATH_MAX)
         return err_set(err, -ENAMETOOLONG, ERR_INVALID, "--data or --templates is too long");
+    return 0;
+}
+
+/* What can be taken is taken before there is a thread, a connection or a line of the database. */
+static int confine_self(const struct daemon *d, struct err *err)
+{
+    const struct confine_opts opts = {.state_dir = d->state, .templates_dir = d->templates};
+    int landlock = 0;
+    int r = confine(&opts, &landlock, err);
+    if (r == 0 && landlock == 0)
+        log_warning("this kernel has no Landlock: files are guarded by their owners alone");
+    return r;
+}
+
+static int store_start(struct daemon *d, struct err *err)
+{
+    char path[PATH_MAX];
+    if (fs_join(path, sizeof(path), d->state, "silica.db") < 0)
+        return err_set(err, -ENAMETOOLONG, ERR_INVALID, "--data is too long");
     return store_open(path, &d->store, err);
 }
 
@@ -222,10 +242,15 @@ static int run(struct daemon *d, int argc, char **argv, struct err *err)
 {
     int r = options_parse(argc, argv, &d->o, err);
     if (r == 0)
+        r = name_folders(d, err);
+    if (r == 0)
         r = narrow_and_configure(d, err);
     if (r < 0)
         return r;
     log_setup("silicad", d->c.log_level, d->c.log_json);
+    r = confine_self(d, err);
+    if (r < 0)
+        return r;
     r = uv_loop_init(&d->loop);
     if (r < 0)
         return err_sys(err, r, "start the loop");

@@ -11,7 +11,7 @@
  *   6 no new privs  set-user-id programs give nothing
  *   7 supervisor    its death ends us (SIGTERM: sandboxes live on), so that its successor can bind
  *
- * A seccomp filter is not installed here yet; SECURITY.md says so.
+ * Landlock and seccomp come after it, when the configuration is read: see confine.c.
  */
 #include "daemon/narrow.h"
 
