@@ -26,8 +26,9 @@ struct download {
     bool virtual_file; /* size 0 is not believed */
     bool opened, blocked, gone;
     uint64_t sent;
-    int result;     /* of opening: 0 or -errno */
-    ssize_t n_read; /* of reading: bytes or -errno */
+    size_t piece_bytes; /* how much to read at a time */
+    int result;         /* of opening: 0 or -errno */
+    ssize_t n_read;     /* of reading: bytes or -errno */
     char piece[FILES_PIECE_BYTES];
 };
 
@@ -60,8 +61,8 @@ static int open_regular(struct download *d)
 static ssize_t read_piece(struct download *d)
 {
     size_t n = 0;
-    while (n < sizeof(d->piece)) {
-        ssize_t k = read(d->fd, d->piece + n, sizeof(d->piece) - n);
+    while (n < d->piece_bytes) {
+        ssize_t k = read(d->fd, d->piece + n, d->piece_bytes - n);
         if (k < 0 && errno == EINTR)
             continue;
         if (k < 0)
@@ -204,6 +205,8 @@ static void after(uv_work_t *w, int status)
 
 static void next_piece(struct download *d)
 {
+    size_t room = http_x_high_water(d->r->x); /* less when there are many clients */
+    d->piece_bytes = room < sizeof(d->piece) ? room : sizeof(d->piece);
     d->work.data = d; /* not NULL: the pool has it */
     (void)uv_queue_work(d->r->envd->loop, &d->work, run, after);
 }

@@ -27,7 +27,10 @@ enum {
     BACKLOG = 1024,
     IDLE_TIMEOUT_MS = 640000,      /* protocol: longer than any proxy's, so that they close first */
     PROGRESS_TIMEOUT_MS = 3600000, /* a client may stop reading or sending for that long */
-    HELD_MAX_BYTES = 80 << 20,     /* of the 256 MB that the daemon may have: two large messages */
+    /* The daemon may have 256 MB in all: two large messages, and little for each of many clients. */
+    HELD_MAX_BYTES = 80 << 20,
+    QUEUED_MAX_BYTES = 24 << 20,
+    CONNECTIONS_MAX = 1280, /* more than the edge makes; each may pin a block of 64 KiB */
 };
 
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -71,7 +74,9 @@ static int serve(struct envd *e, struct err *err)
         .idle_timeout_ms = IDLE_TIMEOUT_MS,
         .body_timeout_ms = PROGRESS_TIMEOUT_MS,
         .write_timeout_ms = PROGRESS_TIMEOUT_MS,
+        .max_connections = CONNECTIONS_MAX,
         .held_max_bytes = HELD_MAX_BYTES,
+        .queued_max_bytes = QUEUED_MAX_BYTES,
         .half_close_is_close = true, /* protocol: a client that closed its side is gone */
     };
     struct http_server *server;

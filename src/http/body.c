@@ -75,7 +75,8 @@ int http_body_in_next(struct http_body_in *b, struct http_conn *c, struct slice 
 
 void http_body_out_init(struct http_body_out *b)
 {
-    *b = (struct http_body_out){.trailers = BUF_INIT(CHUNK_TRAILERS_MAX_BYTES)};
+    *b = (struct http_body_out){.trailers = BUF_INIT(CHUNK_TRAILERS_MAX_BYTES),
+                                .high_water = HTTP_OUT_HIGH_WATER};
 }
 
 void http_body_out_done(struct http_body_out *b)
@@ -108,7 +109,7 @@ int http_body_out_write(struct http_body_out *b, struct http_conn *c, struct sli
         return -EPIPE;
     if (b->mode == HTTP_OUT_LENGTH)
         b->left -= data.n;
-    if (http_conn_queued(c) < HTTP_OUT_HIGH_WATER)
+    if (http_conn_queued(c) < b->high_water)
         return 0;
     b->blocked = true;
     return -EAGAIN;
@@ -153,7 +154,8 @@ int http_body_out_end(struct http_body_out *b, struct http_conn *c)
 
 bool http_body_out_unblocked(struct http_body_out *b, const struct http_conn *c)
 {
-    if (!b->blocked || (http_conn_queued(c) > HTTP_OUT_LOW_WATER && !c->out_dead))
+    size_t low = b->high_water / 2 < HTTP_OUT_LOW_WATER ? b->high_water / 2 : HTTP_OUT_LOW_WATER;
+    if (!b->blocked || (http_conn_queued(c) > low && !c->out_dead))
         return false;
     b->blocked = false;
     return true;

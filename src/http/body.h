@@ -43,6 +43,7 @@ struct http_body_out {
     enum http_out_mode mode;
     uint64_t left;       /* HTTP_OUT_LENGTH */
     struct buf trailers; /* complete lines, HTTP_OUT_CHUNKED */
+    size_t high_water;   /* may be lowered by its owner between writes */
     bool ended;
     bool blocked; /* -EAGAIN was returned, on_writable is owed */
 };

@@ -421,8 +421,18 @@ int http_x_upgrade(struct http_exchange *x, const struct http_header *headers, s
     return http_conn_wrote(c);
 }
 
+size_t http_x_high_water(const struct http_exchange *x)
+{
+    const struct http_server *s = x->sc->server;
+    size_t share = s->opts.queued_max_bytes / (s->n_conns > 0 ? s->n_conns : 1);
+    if (share > HTTP_OUT_HIGH_WATER)
+        return HTTP_OUT_HIGH_WATER;
+    return share > HTTP_OUT_HIGH_WATER_MIN ? share : HTTP_OUT_HIGH_WATER_MIN;
+}
+
 int http_x_write(struct http_exchange *x, struct slice data)
 {
+    x->out.high_water = http_x_high_water(x);
     return x->reason < 0 ? -EPIPE : http_body_out_write(&x->out, &x->sc->c, data);
 }
 

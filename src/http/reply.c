@@ -22,7 +22,7 @@ void exchange_send_rest(struct http_exchange *x)
     int r = 0;
     while (r == 0 && x->rest_at < x->rest.n) {
         struct slice left = slice_from(buf_slice(&x->rest), x->rest_at);
-        struct slice piece = slice_sub(left, 0, HTTP_OUT_HIGH_WATER);
+        struct slice piece = slice_sub(left, 0, http_x_high_water(x));
         x->rest_at += piece.n;
         r = http_x_write(x, piece);
     }

@@ -312,6 +312,7 @@ static void fill_defaults(struct http_server_opts *o)
     o->body_timeout_ms = o->body_timeout_ms != 0 ? o->body_timeout_ms : 120000;
     o->write_timeout_ms = o->write_timeout_ms != 0 ? o->write_timeout_ms : 120000;
     o->max_connections = o->max_connections != 0 ? o->max_connections : 4096;
+    o->queued_max_bytes = o->queued_max_bytes != 0 ? o->queued_max_bytes : (size_t)512 << 20;
     o->held_max_bytes = o->held_max_bytes != 0 ? o->held_max_bytes : (size_t)512 << 20;
 }
 

@@ -35,7 +35,8 @@ struct http_exchange;
 enum {
     HTTP_OUT_HIGH_WATER = 262144, /* bytes queued for one connection before -EAGAIN */
     HTTP_OUT_LOW_WATER = 65536,
-    HTTP_HELD_FREE_BYTES = 65536, /* so much of each exchange is not counted as held */
+    HTTP_OUT_HIGH_WATER_MIN = 16384, /* with very many connections */
+    HTTP_HELD_FREE_BYTES = 65536,    /* so much of each exchange is not counted as held */
 };
 
 /* Every wait has a deadline; 0 takes the default. */
@@ -57,6 +58,11 @@ struct http_server_opts {
      * collects, replies above the high-water mark, and what handlers tell by http_x_hold(). 512 MiB.
      */
     size_t held_max_bytes;
+    /*
+     * What the connections share for queued output: with so many that their high-water marks would
+     * pass it, each has a lower one, HTTP_OUT_HIGH_WATER_MIN at least. 512 MiB.
+     */
+    size_t queued_max_bytes;
 };
 
 /* A request head has arrived. Must answer (now or later) by http_x_respond() or http_x_abort(). */
@@ -142,6 +148,8 @@ int http_x_respond_interim(struct http_exchange *x, unsigned status,
  * on_writable; -EPIPE: the exchange is closing, bytes dropped; -EMSGSIZE: more than `length`.
  */
 int http_x_write(struct http_exchange *x, struct slice data);
+/* The high-water mark now; who writes pieces of that size at most pins little more than it. */
+size_t http_x_high_water(const struct http_exchange *x);
 /* End of the response; twice is fine. The connection is cut if `length` was not reached. */
 void http_x_end(struct http_exchange *x);
 /* Trailer fields for a chunked response, before http_x_end(). */

@@ -794,6 +794,47 @@ static void test_large_reply(void **state)
     stop(&w);
 }
 
+/* Many connections have lower marks each, one alone has the usual one. */
+static void test_shared_queue(void **state)
+{
+    (void)state;
+    struct world w;
+    int others[8];
+    static char block[HTTP_OUT_HIGH_WATER_MIN];
+    start_with(&w, &(struct http_server_opts){.queued_max_bytes = (size_t)9 * 32768});
+    int fd = rig_dial(w.port);
+    rig_say(&w.rig, fd, "GET /x HTTP/1.1\r\nHost: h\r\n\r\n");
+    rig_await(&w.rig, "GET /x;");
+    assert_int_equal(http_x_high_water(w.x), HTTP_OUT_HIGH_WATER);
+    for (size_t i = 0; i < ARRAY_LEN(others); i++)
+        others[i] = rig_dial(w.port);
+    rig_until(&w.rig, w.server->n_conns == ARRAY_LEN(others) + 1);
+    assert_int_equal(http_x_high_water(w.x), 32768);
+    rig_fix_buffers(fd);
+    rig_fix_buffers(w.x->sc->c.fd);
+    assert_int_equal(http_x_respond(w.x, 200, NULL, 0, RIG_BIG_BYTES), 0);
+    uint64_t sent = 0;
+    for (int idle = 0; idle < RIG_IDLE_TURNS; idle++) {
+        while (!w.x->out.blocked) {
+            (void)http_x_write(w.x, slice_of(block, sizeof(block)));
+            sent += sizeof(block);
+            idle = 0;
+        }
+        assert_true(http_conn_queued(&w.x->sc->c) <= 32768 + sizeof(block));
+        rig_turn(&w.rig);
+    }
+    assert_true(sent < RIG_BIG_BYTES);
+    buf_clear(&w.rig.log);
+    rig_until(&w.rig, ({
+        (void)receive(fd);
+        take_writable(&w); /* also with a low mark the handler hears that it may go on */
+    }));
+    for (size_t i = 0; i < ARRAY_LEN(others); i++)
+        close(others[i]);
+    close(fd);
+    stop(&w);
+}
+
 /* Send a request with a body of 600000 bytes, but its last one, and collect what comes. */
 static int begin_large(struct world *w, struct http_exchange **ret)
 {
@@ -1029,6 +1070,7 @@ int main(void)
         cmocka_unit_test(test_flood_is_cut),
         cmocka_unit_test(test_large_reply),
         cmocka_unit_test(test_held),
+        cmocka_unit_test(test_shared_queue),
         cmocka_unit_test(test_deadlines),
         cmocka_unit_test(test_slow_handler_is_no_fault),
         cmocka_unit_test(test_max_connections),
