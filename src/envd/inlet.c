@@ -18,9 +18,10 @@ struct inlet_item {
     char data[];
 };
 
-void inlet_init(struct inlet *in)
+void inlet_init(struct inlet *in, size_t *queued_bytes)
 {
     memset(in, 0, sizeof(*in));
+    in->queued_bytes = queued_bytes;
     in->fd = -EBADF;
     list_init(&in->queue);
 }
@@ -42,7 +43,7 @@ int inlet_open(struct inlet *in, uv_loop_t *loop, int fd)
 static void finish_item(struct inlet *in, struct inlet_item *it, int result)
 {
     list_remove(&it->link);
-    in->queued_bytes -= it->n;
+    *in->queued_bytes -= it->n;
     it->done(it->user, result);
     free(it);
 }
@@ -125,7 +126,7 @@ int inlet_write(struct inlet *in, struct slice data, void (*done)(void *user, in
 {
     if (in->fd < 0 || in->closing)
         return -EPIPE;
-    if (data.n > PROCESS_STDIN_QUEUE_MAX_BYTES - in->queued_bytes)
+    if (data.n > PROCESS_STDIN_QUEUE_MAX_BYTES - *in->queued_bytes)
         return -ENOBUFS;
     struct inlet_item *it = malloc(sizeof(*it) + data.n);
     if (it == NULL)
@@ -133,7 +134,7 @@ int inlet_write(struct inlet *in, struct slice data, void (*done)(void *user, in
     *it = (struct inlet_item){.done = done, .user = user, .n = data.n};
     if (data.n != 0)
         memcpy(it->data, data.p, data.n);
-    in->queued_bytes += data.n;
+    *in->queued_bytes += data.n;
     list_append(&in->queue, &it->link);
     if (!in->polling)
         flush(in);

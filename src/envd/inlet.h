@@ -10,11 +10,11 @@ struct inlet {
     int fd;          /* owned; -EBADF when there is none */
     uv_poll_t *poll; /* frees itself; NULL when there is no descriptor */
     bool polling, closing;
-    size_t queued_bytes;
-    struct list queue; /* struct inlet_item */
+    size_t *queued_bytes; /* borrowed; the sum over all inlets */
+    struct list queue;    /* struct inlet_item */
 };
 
-void inlet_init(struct inlet *in); /* no stdin */
+void inlet_init(struct inlet *in, size_t *queued_bytes); /* no stdin */
 /* Takes fd over in every case. */
 int inlet_open(struct inlet *in, uv_loop_t *loop, int fd);
 int inlet_write(struct inlet *in, struct slice data, void (*done)(void *user, int result),

@@ -119,8 +119,12 @@ static void check_end(struct process *p)
     uint64_t since = uv_now(p->t->loop) - p->exited_ms;
     if (p->out == NULL && p->err == NULL) {
         process_finish(p);
-    } else if (!process_wants_output(p)) {
+    } else if (!process_wants_output(p) && !p->cut) {
         (void)uv_timer_stop(&p->grace); /* not silence: we do not listen */
+    } else if (!process_wants_output(p) && since < PROCESS_CUT_WAIT_MS) {
+        (void)uv_timer_start(&p->grace, on_grace, PROCESS_CUT_WAIT_MS - since, 0);
+    } else if (!process_wants_output(p)) {
+        process_finish(p);
     } else if (p->cut ? drain_now(p) : since >= PROCESS_DRAIN_MAX_MS) {
         process_finish(p);
     } else if (!p->finished && process_wants_output(p) &&
@@ -310,7 +314,7 @@ static struct process *process_new(struct process_table *t, json_t *config, cons
     p->config = json_incref(config);
     list_init(&p->link);
     list_init(&p->subscribers);
-    inlet_init(&p->in);
+    inlet_init(&p->in, &t->stdin_bytes);
     (void)uv_timer_init(t->loop, &p->grace);
     (void)uv_timer_init(t->loop, &p->kill_timer);
     if (tag != NULL && (p->tag = strdup(tag)) == NULL)

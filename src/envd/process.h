@@ -42,8 +42,9 @@ enum {
     PROCESS_ORPHAN_PIPES_MAX = 512,
     PROCESS_GRACE_MS = 1000,
     PROCESS_DRAIN_MAX_MS = 30000,
+    PROCESS_CUT_WAIT_MS = 3000, /* of a killed process for a subscriber that does not read */
     PROCESS_READ_BYTES = 32768, /* protocol: largest piece of one data event */
-    PROCESS_STDIN_QUEUE_MAX_BYTES = 64 << 20,
+    PROCESS_STDIN_QUEUE_MAX_BYTES = 64 << 20, /* of all processes together */
     PROCESS_TAG_MAX = 1024,
 };
 
@@ -57,6 +58,7 @@ struct process_table {
     struct list retained; /* struct exit_record, oldest first */
     struct list orphans;  /* struct outlet without a process, oldest first */
     size_t n_live, n_retained, n_orphans;
+    size_t stdin_bytes; /* queued for all processes */
 };
 
 void process_table_init(struct process_table *t, uv_loop_t *loop);

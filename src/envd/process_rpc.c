@@ -120,7 +120,7 @@ void process_rpc_send_input(struct unary *u, const struct json_ref *body)
         (void)rpc_fail(&err, RPC_INTERNAL, "error writing to stdin: stdin not enabled or closed");
     else if (r == -ENOBUFS)
         (void)rpc_fail(&err, RPC_RESOURCE_EXHAUSTED,
-                       "more than %d bytes wait for the process to read its stdin",
+                       "more than %d bytes wait for processes to read their stdin",
                        PROCESS_STDIN_QUEUE_MAX_BYTES);
     else if (r < 0)
         (void)rpc_fail(&err, RPC_INTERNAL, "out of memory");

@@ -10,6 +10,7 @@ import pathlib
 import signal
 import socket
 import sys
+import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
@@ -268,6 +269,49 @@ def slow_subscriber(e):
     assert e.resident_bytes() - before < 32 << 20
 
 
+def killed_while_nobody_reads(e):
+    """A subscriber that sleeps keeps a killed process in the list for a moment only."""
+    stream = e.sh("yes")
+    pid = stream.pid()
+    time.sleep(1)
+    e.unary("process.Process/SendSignal", {"process": {"pid": pid}, "signal": 9})
+    wait_for(lambda: pid not in e.pids(), "the killed process leaves the list")
+    *_, end = stream.rest()
+    assert end["status"] == "signal: killed", end
+    assert stream.ended and stream.error is None
+
+
+def write_input(e, pid, data, said):
+    """Says why it was refused; too many large messages at once is no reason to give up."""
+    while True:
+        try:
+            e.unary("process.Process/SendInput", {"process": {"pid": pid}, "input": {"stdin": data}})
+        except RpcError as error:
+            if "at once" in error.message:
+                continue
+            said.append(str(error))
+        return
+
+
+def unread_input(e):
+    """What waits for processes to read it has a maximum over all of them."""
+    data = base64.b64encode(bytes(14 << 20)).decode()
+    sleepers = [e.start("sleep", "1000") for _ in range(5)]
+    pids = [s.pid() for s in sleepers]
+    said = []
+    writers = [threading.Thread(target=write_input, args=(e, pid, data, said)) for pid in pids]
+    for w in writers:
+        w.start()
+    wait_for(lambda: said, "one of the five is refused")
+    assert said[0].startswith("resource_exhausted") and "stdin" in said[0], said
+    for pid in pids:
+        e.unary("process.Process/SendSignal", {"process": {"pid": pid}, "signal": 9})
+    for w in writers:
+        w.join(60)
+    for s in sleepers:
+        s.rest()
+
+
 def nobody_listens(e):
     """Without a subscriber output is thrown away and the process does not block."""
     mark = e.root / "written"
@@ -351,7 +395,8 @@ def main():
     with envd() as e:
         for case in (exits, exec_failures, start_refusals, identity, environment, descriptors,
                      input_and_close, large_input, signals, listing, connect, time_limit, held_pipes,
-                     keepalive, slow_subscriber, nobody_listens, wire, unary_deadline, clean):
+                     keepalive, slow_subscriber, killed_while_nobody_reads, unread_input,
+                     nobody_listens, wire, unary_deadline, clean):
             t.case(f"process: {case.__name__}", case, e)
     return t.done()
 
