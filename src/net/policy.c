@@ -3,8 +3,9 @@
  *
  * A packet out of a sandbox meets two lines. Inside its own namespace (which belongs to the
  * host's user namespace, so nobody inside can change it): what may be reached at all. On the host:
- * that it comes from the address of its slot (strict rp_filter), goes to no other sandbox and to no
- * socket of the host. Both are made from numbers and from our own constants only.
+ * that it comes from the address of its slot (strict rp_filter), goes to no other sandbox, to no
+ * socket of the host and to no denied range (not by way of a port that the host forwards to a
+ * container of its own either). Both are made from numbers and from our own constants only.
  *
  * Addresses: inside, every sandbox is SANDBOX_INNER_ADDR and talks to SANDBOX_GATEWAY; its own
  * namespace translates to the slot's unique address on the way out and back on the way in.
@@ -57,6 +58,18 @@ static void put_sandbox_nat(struct buf *out, const struct net_slot *slot, uint32
                      outer, inner, inner, outer);
 }
 
+/*
+ * Connections of a sandbox with itself are not tracked: nothing here needs it, the kernel's table
+ * of them is memory that no control group counts, and `ct count` is for what leaves.
+ */
+static void put_sandbox_raw(struct buf *out)
+{
+    (void)buf_put_str(out, " chain raw_out {\n  type filter hook output priority -300;\n"
+                           "  oifname \"lo\" notrack\n }\n"
+                           " chain raw_in {\n  type filter hook prerouting priority -300;\n"
+                           "  iifname \"lo\" notrack\n }\n");
+}
+
 static void put_sandbox_output(struct buf *out, bool internet, bool dns)
 {
     char gateway[ADDR_TEXT_BYTES];
@@ -87,6 +100,7 @@ int nft_sandbox_policy(struct buf *out, const struct net_slot *slot, bool intern
     char host[ADDR_TEXT_BYTES];
     net_addr_text(slot->host_addr, host);
     (void)buf_put_str(out, "table inet silica {\n");
+    put_sandbox_raw(out);
     put_sandbox_nat(out, slot, internet ? nameserver : 0);
     (void)buf_printf(out,
                      " chain input {\n"
@@ -125,12 +139,18 @@ static void put_host_traffic(struct buf *out, unsigned instance, const char *ns,
                      " chain forward {\n  type filter hook forward priority -5;\n"
                      "  iifname \"sil*\" oifname \"sil*\" drop\n"
                      "  iifname \"sil%us*\" meta nfproto != ipv4 drop\n"
-                     "  iifname \"sil%us*\" ip saddr != %s drop\n"
-                     "  iifname \"sil%us*\" ip daddr { 127.0.0.0/8, 169.254.0.0/16, 198.18.0.0/15 }"
-                     " drop\n"
+                     "  iifname \"sil%us*\" ip saddr != %s drop\n",
+                     instance, instance, range);
+    if (ns[0] != '\0')
+        (void)buf_printf(out,
+                         "  iifname \"sil%us*\" ip daddr %s meta l4proto { tcp, udp } th dport 53 "
+                         "accept\n",
+                         instance, ns);
+    (void)buf_printf(out,
+                     "  iifname \"sil%us*\" ip daddr " DENIED_RANGES " drop\n"
                      "  oifname \"sil%us*\" ct state established,related accept\n"
                      "  oifname \"sil%us*\" drop\n }\n",
-                     instance, instance, range, instance, instance, instance);
+                     instance, instance, instance);
 }
 
 int nft_host_policy(struct buf *out, unsigned instance, uint32_t daemon_uid, uint32_t nameserver)

@@ -52,6 +52,13 @@ class Outside:
         self.server = subprocess.Popen(["unshare", "--net", sys.executable, "-c", SERVER, PUBLIC, *DENIED],
                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.server.stdout.readline()
+        try:
+            self.wire(peer)
+        except BaseException:
+            self.close()
+            raise
+
+    def wire(self, peer):
         run("ip", "link", "add", self.link, "type", "veth", "peer", "name", peer)
         run("ip", "link", "set", peer, "netns", str(self.server.pid))
         run("ip", "addr", "add", f"{HOST_SIDE}/30", "dev", self.link)
@@ -177,6 +184,28 @@ except OSError as e: print("no", e)
     tap.ok("reached" not in outside.exec(code), "nobody outside the host can connect to a sandbox")
 
 
+def second_line(tap, h, inst):
+    """With the rules in its own namespace gone, those of the host still hold."""
+    nft = ["nsenter", "-t", str(inst.pid), "-n", "nft"]
+    run(*nft, "flush chain inet silica output; add rule inet silica output accept")
+    tap.equal(ask_connect(h, inst, PUBLIC), "connect ok", "(without its own rules a public address is reached)")
+    for addr in DENIED:
+        tap.ok(ask_connect(h, inst, addr) != "connect ok", f"{addr} is not reached without them")
+    tap.equal(ask_connect(h, inst, "169.254.0.22", 53), "connect ok", "but the nameserver is")
+
+
+def untracked(tap, h, inst):
+    """Its connections with itself take no place in the kernel's table."""
+    def count():
+        out = subprocess.run(["nsenter", "-t", str(inst.pid), "-n", "cat", "/proc/sys/net/netfilter/nf_conntrack_count"],
+                             stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+        return int(out.stdout)
+    before = count()
+    for _ in range(20):  # each question is one tracked connection
+        h.ask(inst, "connect 127.0.0.1 49983")
+    tap.ok(count() - before <= 25, "connections inside are not tracked", count() - before)
+
+
 def closed(tap, h, inst):
     for addr in [PUBLIC, *DENIED]:
         tap.ok(ask_connect(h, inst, addr) != "connect ok", f"without internet {addr} is not reached")
@@ -203,6 +232,8 @@ def main():
         neighbours(tap, h, inst, other)
         only_the_daemon(tap, h, inst, outside)
         closed(tap, h, alone)
+        untracked(tap, h, other)
+        second_line(tap, h, inst)
         for i in (inst, other, alone):
             c.stop(i.id)
         tap.equal(h.snapshot(), before, "nothing is left")
