@@ -26,6 +26,7 @@ enum {
     PATH_BYTES = 96,
     REMOVE_TIMEOUT_MS = 2000,
     REMOVE_POLL_MS = 2,
+    SOCKETS_SHARE = 4, /* version 1: buffers of sockets, a quarter of the memory on top of it */
 };
 #define ENVD_MEMORY_BYTES (UINT64_C(256) << 20)
 #define ENVD_CPU_MILLIS   1000
@@ -111,6 +112,9 @@ static int limit_v1(const struct cgroup_hierarchy *h, const char *dir,
         r = write_number(h->fd, dir, "memory.limit_in_bytes", l->memory_bytes);
     if (r == 0 && (h->controllers & CGROUP_MEMORY) != 0) /* there only with swap accounting */
         r = optional(write_number(h->fd, dir, "memory.memsw.limit_in_bytes", l->memory_bytes));
+    if (r == 0 && (h->controllers & CGROUP_MEMORY) != 0) /* counted apart, and only when limited */
+        r = optional(write_number(h->fd, dir, "memory.kmem.tcp.limit_in_bytes",
+                                  l->memory_bytes / SOCKETS_SHARE));
     if (r == 0 && (h->controllers & CGROUP_CPU) != 0)
         r = write_number(h->fd, dir, "cpu.cfs_period_us", CPU_PERIOD_US);
     if (r == 0 && (h->controllers & CGROUP_CPU) != 0)

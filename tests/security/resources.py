@@ -53,6 +53,8 @@ def main():
         inst = c.start(memory=64 * harness.MIB, pids=20, cpu=500)
         tap.equal(group_file(h, inst, "memory", "memory.limit_in_bytes", "memory.max"), str(64 * harness.MIB),
                   "the memory limit is set")
+        tap.ok(group_file(h, inst, "memory", "memory.kmem.tcp.limit_in_bytes", "memory.max")
+               in (str(16 * harness.MIB), str(64 * harness.MIB)), "buffers of sockets are limited")
         tap.ok(group_file(h, inst, "cpu", "cpu.cfs_quota_us", "cpu.max") in ("50000", "50000 100000"),
                "the CPU limit is set")
         tap.equal(h.ask(inst, "as 1000 hog 16"), ["hog ok"], "memory below the limit is given")
