@@ -15,7 +15,7 @@ BUILD_NEEDS = command -v meson ninja gcc pkg-config >/dev/null && pkg-config --e
 	sqlite3 libseccomp libmnl libnftables libcrypto libcurl inih cmocka
 
 .DEFAULT_GOAL := all
-.PHONY: all build-deps demo test run lint asan ubsan fuzz bench install clean
+.PHONY: all build-deps demo test test-kernel run lint asan ubsan fuzz bench install clean
 
 all: build-deps
 	@tools/configure $(BUILD)
@@ -34,6 +34,12 @@ test:
 	@tools/deps test
 	@$(MAKE) --no-print-directory all
 	@tests/run
+
+# What cannot be installed is one skip of its own.
+test-kernel:
+	@tools/deps build run kernel || tools/deps build run
+	@$(MAKE) --no-print-directory all
+	@tests/kernel/run
 
 run: all
 	@test -e $(DATA)/templates/aliases/base || build/silica template build base --data $(DATA)

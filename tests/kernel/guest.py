@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+"""Runs inside the machine: every program of PROGRAMS, their cases as one list of TAP on standard output.
+
+Each program has a time limit, and then the whole machine has one outside. Between the programs the host
+must be as it was: that is the last case of each.
+"""
+
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+sys.path.insert(0, str(HERE.parent / "lib"))
+import silica  # noqa: E402
+import tap  # noqa: E402
+
+PROGRAMS = {  # path below tests -> seconds
+    "security/inside.py": 120,
+    "security/network.py": 180,
+    "security/resources.py": 120,
+    "kernel/limits.py": 180,
+    "integration/priv_lifecycle.py": 120,
+    "integration/priv_adoption.py": 120,
+    "integration/priv_hostile.py": 120,
+    "integration/priv_restart.py": 180,
+    "integration/sandbox_metrics.py": 120,
+    "integration/daemon_life.py": 200,
+    "integration/cli_serve.py": 200,
+    "integration/envd_launch.py": 100,
+    "integration/envd_process.py": 100,
+    "integration/edge_traffic.py": 100,
+}
+KERNEL = "6.1."
+OTHER_MOUNT = re.compile(r" - cgroup ", re.MULTILINE)
+CASE = re.compile(r"^(not )?ok\b\s*\d*\s*-?\s*(.*)$")
+PLAN = re.compile(r"^1\.\.(\d+)\s*(?:#\s*SKIP\S*\s*(.*))?$", re.IGNORECASE)
+SKIP = re.compile(r"^(.*?)\s*#\s*SKIP\S*\s*(.*)$", re.IGNORECASE)
+
+
+class Program:
+    """One program's TAP, passed on line by line under its name."""
+
+    def __init__(self, out, path, limit_s):
+        self.out, self.name, self.limit_s = out, pathlib.Path(path).stem, limit_s
+        self.command = [sys.executable, str(ROOT / "tests" / path)]
+        self.seen = self.failed = 0
+        self.planned = None
+
+    def line(self, text):
+        case, plan = CASE.match(text), PLAN.match(text)
+        if plan:
+            self.planned = int(plan.group(1))
+            if self.planned == 0:
+                self.out.report(True, f"{self.name}: all", skip=plan.group(2) or "no reason given")
+        elif case:
+            skip = SKIP.match(case.group(2))
+            self.seen += 1
+            self.failed += bool(case.group(1))
+            name, reason = skip.groups() if skip else (case.group(2), None)
+            self.out.report(not case.group(1), f"{self.name}: {name}", skip=reason)
+        elif text.strip():
+            print("# " + text.lstrip("# "), flush=True)
+
+    def run(self):
+        env = dict(os.environ, SILICA_BUILD=str(ROOT / "build"), SILICA_SOURCE=str(ROOT))
+        child = subprocess.Popen(self.command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                 stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True)
+        signal.signal(signal.SIGALRM, lambda *_: os.killpg(child.pid, signal.SIGKILL))
+        signal.alarm(self.limit_s)
+        for text in child.stdout:
+            self.line(text.rstrip("\n"))
+        status = child.wait()
+        signal.alarm(0)
+        whole = self.planned is not None and self.planned == self.seen
+        if not whole or (status != 0 and self.failed == 0):
+            self.out.report(False, f"{self.name}: runs to its end",
+                            detail=f"status {status}, planned {self.planned}, seen {self.seen}")
+
+
+def floor_kernel():
+    assert os.uname().release.startswith(KERNEL), os.uname().release
+
+
+def one_hierarchy():
+    text = pathlib.Path("/proc/self/mountinfo").read_text(encoding="ascii")
+    assert " - cgroup2 " in text and not OTHER_MOUNT.search(text), text
+
+
+def main():
+    # Started by nobody's init: what systemd does for a host, and no more.
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True, stdin=subprocess.DEVNULL)
+    out = tap.Tap()
+    out.case(f"the kernel is {KERNEL}x", floor_kernel)
+    out.case("version 2 is the only hierarchy of control groups", one_hierarchy)
+    for path, limit_s in PROGRAMS.items():
+        leaks = silica.Leaks()
+        program = Program(out, path, limit_s)
+        program.run()
+        out.case(f"{program.name}: the host is as before", leaks.check)
+    return out.done()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
