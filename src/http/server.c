@@ -248,10 +248,42 @@ static void set_socket_options(int fd, int family)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
 }
 
+/* How long a connection has been of use to nobody; 0 when it is of use, or may soon be. */
+static uint64_t useless_ms(const struct sconn *sc, uint64_t now)
+{
+    if (sc->c.closing || (sc->state != SCONN_IDLE && sc->state != SCONN_HEAD))
+        return 0;
+    uint64_t ms = now - sc->state_ms;
+    return sc->state == SCONN_IDLE ? ms + 1 : ms > HTTP_SLOW_HEAD_MS ? ms - HTTP_SLOW_HEAD_MS : 0;
+}
+
+/*
+ * Close the connection that has waited longest without a request, so that those who open many and
+ * say nothing keep nobody out. False when all have one.
+ */
+static bool close_useless(struct http_server *s)
+{
+    uint64_t most = 0;
+    struct sconn *found = NULL;
+    list_for_each_safe(it, next, &s->conns)
+    {
+        struct sconn *sc = container_of(it, struct sconn, node);
+        uint64_t ms = useless_ms(sc, uv_now(s->loop));
+        if (ms > most) {
+            most = ms;
+            found = sc;
+        }
+    }
+    if (found != NULL)
+        http_conn_close(&found->c);
+    return found != NULL;
+}
+
 /* fd is taken over in every case. */
 static void add_conn(struct http_server *s, int taken_fd, const struct sockaddr_storage *peer)
 {
     _cleanup_close_ int fd = taken_fd;
+    bool room = s->n_conns < s->opts.max_connections || close_useless(s);
     if (s->n_conns >= (size_t)s->opts.max_connections + HTTP_REFUSED_MAX)
         return;
     struct sconn *sc = calloc(1, sizeof(*sc));
@@ -268,7 +300,7 @@ static void add_conn(struct http_server *s, int taken_fd, const struct sockaddr_
     list_append(&s->conns, &sc->node);
     s->n_conns++;
     set_state(sc, SCONN_IDLE);
-    if (s->n_conns > s->opts.max_connections)
+    if (!room)
         (void)refuse(sc, 503, "too many connections");
 }
 

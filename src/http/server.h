@@ -13,9 +13,10 @@
  * What the server answers by itself, always with a JSON body {"code","message"} and then closing:
  * 400, 414, 431, 501, 505 for heads it refuses, 408 for heads and bodies that do not come in time,
  * 400 for a malformed body that a handler reads by http_x_read() before it answered, and 503 above
- * max_connections. A request body that the handler does not read is dropped up to 256 KiB to keep
- * the connection; beyond that the connection ends after the response, with our FIN first and what
- * still comes read and dropped for a while, so that no reset overtakes the response.
+ * max_connections when each has a request under way. A request body that the handler does not read
+ * is dropped up to 256 KiB to keep the connection; beyond that the connection ends after the
+ * response, with our FIN first and what still comes read and dropped for a while, so that no reset
+ * overtakes the response.
  *
  * Memory for one connection: a 64 KiB input block while bytes wait in it, a copy of the head, and the
  * output queue: HTTP_OUT_HIGH_WATER plus the largest single write. A handler that ignores -EAGAIN
@@ -45,7 +46,8 @@ struct http_server_opts {
     unsigned idle_timeout_ms;  /* a connection without a request; 620000 */
     unsigned body_timeout_ms;  /* a pulled body that makes no progress; 120000 */
     unsigned write_timeout_ms; /* queued output that makes no progress; 120000 */
-    unsigned max_connections;  /* more are answered 503 and closed; 4096 */
+    /* Above it the one that waited longest without a request is closed; without one: 503. 4096 */
+    unsigned max_connections;
     /*
      * A client's FIN after its whole request counts as gone: on_closed(-ECONNRESET) at once. When
      * false the response is still delivered, and a client that closed without a reset is noticed

@@ -16,6 +16,7 @@ enum {
     HTTP_LINGER_MS = 5000,
     HTTP_ACCEPTS_PER_WAKEUP = 16,
     HTTP_ACCEPT_PAUSE_MS = 100, /* after EMFILE and the like */
+    HTTP_SLOW_HEAD_MS = 2000,   /* a head under way for longer may make room for others */
     HTTP_REFUSED_MAX = 64,      /* connections above the maximum that still get their 503 */
 };
 

@@ -948,13 +948,12 @@ static void test_max_connections(void **state)
     (void)state;
     const struct http_server_opts opts = {.max_connections = 2};
     struct world w;
-    start_with(&w, &opts);
-    w.echo = true;
     int fds[2];
+    start_with(&w, &opts);
     for (int i = 0; i < 2; i++) {
         fds[i] = rig_dial(w.port);
         rig_say(&w.rig, fds[i], "GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
-        rig_hear(&w.rig, fds[i], "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n/a");
+        rig_await(&w.rig, i == 0 ? "GET /a;" : "GET /a;GET /a;");
     }
     int third = rig_dial(w.port);
     rig_say(&w.rig, third, "GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -965,12 +964,39 @@ static void test_max_connections(void **state)
                  RIG_EOF);
     close(third);
     close(fds[0]);
-    rig_until(&w.rig, w.server->n_conns == 1);
-    third = rig_dial(w.port);
-    rig_say(&w.rig, third, "GET /b HTTP/1.1\r\nHost: h\r\n\r\n");
-    rig_hear(&w.rig, third, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n/b");
-    close(third);
     close(fds[1]);
+    stop(&w);
+}
+
+/* Connections without a request make room: first the one that has been silent for longest. */
+static void test_silent_connections_make_room(void **state)
+{
+    (void)state;
+    const struct http_server_opts opts = {.max_connections = 3};
+    struct world w;
+    int fds[3];
+    start_with(&w, &opts);
+    w.echo = true;
+    fds[0] = rig_dial(w.port);
+    rig_until(&w.rig, w.server->n_conns == 1);
+    struct sconn *silent = container_of(w.server->conns.next, struct sconn, node);
+    for (int i = 1; i < 3; i++) {
+        fds[i] = rig_dial(w.port);
+        rig_say(&w.rig, fds[i], "GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+        rig_hear(&w.rig, fds[i], "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n/a");
+    }
+    silent->state_ms = 0;         /* for longer than the others */
+    for (int i = 0; i < 3; i++) { /* each in its turn */
+        int more = rig_dial(w.port);
+        rig_say(&w.rig, more, "GET /b HTTP/1.1\r\nHost: h\r\n\r\n");
+        rig_hear(&w.rig, more, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n/b");
+        if (i == 0)
+            rig_hear_end(&w.rig, fds[0], "", RIG_EOF);
+        assert_true(w.server->n_conns <= 3);
+        close(more);
+    }
+    for (int i = 0; i < 3; i++)
+        close(fds[i]);
     stop(&w);
 }
 
@@ -1074,6 +1100,7 @@ int main(void)
         cmocka_unit_test(test_deadlines),
         cmocka_unit_test(test_slow_handler_is_no_fault),
         cmocka_unit_test(test_max_connections),
+        cmocka_unit_test(test_silent_connections_make_room),
         cmocka_unit_test(test_graceful_close),
         cmocka_unit_test(test_hard_close),
         cmocka_unit_test(test_reply_twice_cuts),
