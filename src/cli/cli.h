@@ -95,6 +95,8 @@ int cli_split_kv(const struct cli_list *list, const char *what, silica_kv *ret, 
 int cli_fail(const char *command, const struct err *err);
 int cli_fail_usage(const char *command, const struct err *err);
 int cli_fail_sdk(const char *command, const silica_error *err);
+/* Why what a server keeps in its data folder could not be opened, and what to do. Returns num. */
+int cli_no_state(const char *data, int num, struct err *err);
 /* Write out what is buffered for stdout; CLI_FAILED when it did not all go out. */
 int cli_flush(int status);
 

@@ -24,11 +24,11 @@ struct args {
     bool json;
 };
 
-static int become_owner(const char *folder, struct err *err)
+static int become_owner(const char *data, const char *folder, struct err *err)
 {
     struct stat st;
     if (lstat(folder, &st) != 0)
-        return err_sys(err, -errno, "%s", folder);
+        return cli_no_state(data, -errno, err);
     if (geteuid() != 0 || st.st_uid == 0)
         return 0;
     if (setgroups(0, NULL) != 0 || setresgid(st.st_gid, st.st_gid, st.st_gid) != 0 ||
@@ -43,12 +43,11 @@ static int open_store(const char *data, struct store **ret, struct err *err)
     char path[PATH_MAX];
     if (fs_join(path, sizeof(path), data, "state") != 0)
         return err_set(err, -ENAMETOOLONG, ERR_INVALID, "the data folder's name is too long");
-    int r = become_owner(path, err);
+    int r = become_owner(data, path, err);
     if (r == 0 && fs_join(path, sizeof(path), data, "state/silica.db") != 0)
         r = err_set(err, -ENAMETOOLONG, ERR_INVALID, "the data folder's name is too long");
     if (r == 0 && access(path, F_OK) != 0)
-        r = err_set(err, -ENOENT, ERR_NOT_FOUND,
-                    "there is no database in %s: start `silica serve` once", data);
+        r = cli_no_state(data, -errno, err);
     return r == 0 ? store_open(path, ret, err) : r;
 }
 

@@ -41,7 +41,7 @@ int credentials_read(const char *data, struct credentials *ret, struct err *err)
         return err_set(err, -ENAMETOOLONG, ERR_INVALID, "the data folder's name is too long");
     _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0)
-        return err_sys(err, -errno, "read %s", path);
+        return cli_no_state(data, -errno, err);
     int r = fs_read_fd(fd, &text);
     if (r < 0)
         return err_sys(err, r, "read %s", path);

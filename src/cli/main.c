@@ -45,6 +45,18 @@ int cli_fail(const char *command, const struct err *err)
     return CLI_FAILED;
 }
 
+int cli_no_state(const char *data, int num, struct err *err)
+{
+    if (num == -ENOENT)
+        return err_set(err, num, ERR_NOT_FOUND,
+                       "no server has run on %s yet: start `silica serve`, or name its folder "
+                       "with --data",
+                       data);
+    if (num == -EACCES)
+        return err_set(err, num, ERR_DENIED, "%s may not be read by this user: use sudo", data);
+    return err_sys(err, num, "%s", data);
+}
+
 int cli_fail_usage(const char *command, const struct err *err)
 {
     (void)fprintf(stderr, "silica %s: %s (see 'silica %s --help')\n", command, err->msg, command);
@@ -54,6 +66,11 @@ int cli_fail_usage(const char *command, const struct err *err)
 int cli_fail_sdk(const char *command, const silica_error *err)
 {
     (void)fprintf(stderr, "silica %s: %s\n", command, err->message);
+    if (err->rc == SILICA_E_NETWORK)
+        (void)fprintf(stderr,
+                      "silica %s: is the server running? `silica serve` starts one, and "
+                      "E2B_API_URL names another\n",
+                      command);
     switch (err->rc) {
     case SILICA_E_AUTH:
         return CLI_AUTH;

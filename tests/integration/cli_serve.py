@@ -41,11 +41,23 @@ def children(server):
     return found
 
 
+def is_stopped(pid):
+    """SIGSTOP has reached every thread."""
+    tasks = pathlib.Path(f"/proc/{pid}/task").iterdir()
+    return all((task / "stat").read_text().rpartition(")")[2].split()[0] == "T" for task in tasks)
+
+
 def has_pending(pid, sig):
     """The signal was sent to the process and not delivered yet."""
     status = pathlib.Path(f"/proc/{pid}/status").read_text()
     pending = next(line for line in status.splitlines() if line.startswith("ShdPnd:"))
     return bool(int(pending.split()[1], 16) >> (sig - 1) & 1)
+
+
+def knows_it_is_ready(server):
+    """The supervisor finds out by itself, perhaps after we did."""
+    log = server.log_path.read_text()
+    return log.rfind("silica: ready on") > log.rfind("silica info: instance")
 
 
 def count(server):
@@ -125,6 +137,20 @@ def refusals(server):
         assert done.returncode == 2 and word in done.stderr, (arguments, done)
 
 
+def commands_say_what_to_do(server):
+    nowhere = str(server.data / "nowhere")
+    for command in (["env"], ["key", "list"]):
+        done = cli(server, *command, "--data", nowhere)
+        assert done.returncode == 4 and b"silica serve" in done.stderr, done
+        done = subprocess.run([str(silica.BUILD / "silica"), *command, "--data", str(server.data)], user=65534,
+                              group=65534, extra_groups=[], stdin=subprocess.DEVNULL, capture_output=True,
+                              timeout=LIMIT_S, check=False)
+        assert done.returncode == 3 and b"sudo" in done.stderr, done
+    env = {**server.env, "E2B_API_URL": f"http://127.0.0.1:{silica.free_port()}"}
+    done = cli(server, "sandbox", "list", env=env)
+    assert done.returncode == 5 and b"silica serve" in done.stderr, done
+
+
 def crash_of(name):
     def case(server):
         sandbox = cli(server, "sandbox", "create").stdout.decode().strip()
@@ -174,12 +200,16 @@ def interrupt_while_silicad_is_down(server):
 
 def interrupt_and_silicad_dies(server):
     """It dies of something else after it was told to end everything, before it could."""
+    silica.wait_until(lambda: knows_it_is_ready(server), LIMIT_S, "the supervisor is done with starting")
     cli(server, "sandbox", "create")
     silicad = children(server)["silicad"]
     os.kill(silicad, signal.SIGSTOP)
-    server.process.send_signal(signal.SIGINT)
-    silica.wait_until(lambda: has_pending(silicad, signal.SIGINT), LIMIT_S, "silicad is told to end")
-    os.kill(silicad, signal.SIGKILL)
+    try:
+        silica.wait_until(lambda: is_stopped(silicad), LIMIT_S, "silicad does not run")
+        server.process.send_signal(signal.SIGINT)
+        silica.wait_until(lambda: has_pending(silicad, signal.SIGINT), LIMIT_S, "silicad is told to end")
+    finally:
+        os.kill(silicad, signal.SIGKILL)
     server.stop(signal.SIGINT)
     assert list((server.data / "sandboxes").iterdir()) == []
     server.start()
@@ -207,6 +237,7 @@ def main():
                 ("key create and revoke take effect", keys_take_effect),
                 ("a second server on the folder or port is refused", second_server_is_refused),
                 ("serve names what it refuses", refusals),
+                ("commands without a server say what to do", commands_say_what_to_do),
                 ("silicad killed: started again, sandboxes live", crash_of("silicad")),
                 ("silica-priv killed: started again, sandboxes live", crash_of("silica-priv")),
                 ("SIGTERM leaves sandboxes to the next start", term_leaves_sandboxes),
