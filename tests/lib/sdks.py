@@ -13,6 +13,7 @@ CACHE = pathlib.Path(os.environ.get("SILICA_BUILD") or ROOT / "build").resolve()
 E2E = ROOT / "tests" / "e2e"
 NODE_MIN = (20, 18, 1)  # the "engines" field of the e2b package
 INSTALL_LIMIT_S = 600
+LOG_TAIL_LINES = 8
 
 
 def _run(command, cwd, log):
@@ -20,7 +21,8 @@ def _run(command, cwd, log):
         done = subprocess.run(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=out,
                               stderr=subprocess.STDOUT, timeout=INSTALL_LIMIT_S, check=False)
     if done.returncode != 0:
-        raise RuntimeError(f"{' '.join(map(str, command))} failed; its output is in {log}")
+        said = log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
+        raise RuntimeError(f"{' '.join(map(str, command))} failed; its output is in {log}:\n" + "\n".join(said))
 
 
 def _installed(name, sources, install):
