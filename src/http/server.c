@@ -284,7 +284,7 @@ static void add_conn(struct http_server *s, int taken_fd, const struct sockaddr_
 {
     _cleanup_close_ int fd = taken_fd;
     bool room = s->n_conns < s->opts.max_connections || close_useless(s);
-    if (s->n_conns >= (size_t)s->opts.max_connections + HTTP_REFUSED_MAX)
+    if (!room && s->n_conns >= (size_t)s->opts.max_connections + HTTP_REFUSED_MAX)
         return;
     struct sconn *sc = calloc(1, sizeof(*sc));
     if (sc == NULL)

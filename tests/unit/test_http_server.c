@@ -1000,6 +1000,32 @@ static void test_silent_connections_make_room(void **state)
     stop(&w);
 }
 
+/* The same while the most that are refused at once are still being told so. */
+static void test_room_beside_refused(void **state)
+{
+    (void)state;
+    const struct http_server_opts opts = {.max_connections = 1};
+    struct world w;
+    int refused[HTTP_REFUSED_MAX];
+    start_with(&w, &opts);
+    int busy = rig_dial(w.port);
+    rig_say(&w.rig, busy, "GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+    rig_await(&w.rig, "GET /a;");
+    for (size_t i = 0; i < ARRAY_LEN(refused); i++)
+        refused[i] = rig_dial(w.port);
+    rig_until(&w.rig, w.server->n_conns == 1 + HTTP_REFUSED_MAX);
+    http_x_reply(w.x, 204, NULL, SLICE_LIT(""));
+    rig_await(&w.rig, "closed 0;"); /* it waits now, and may go */
+    int fd = rig_dial(w.port);
+    rig_say(&w.rig, fd, "GET /b HTTP/1.1\r\nHost: h\r\n\r\n");
+    rig_await(&w.rig, "GET /b;");
+    close(fd);
+    close(busy);
+    for (size_t i = 0; i < ARRAY_LEN(refused); i++)
+        close(refused[i]);
+    stop(&w);
+}
+
 static void test_graceful_close(void **state)
 {
     (void)state;
@@ -1101,6 +1127,7 @@ int main(void)
         cmocka_unit_test(test_slow_handler_is_no_fault),
         cmocka_unit_test(test_max_connections),
         cmocka_unit_test(test_silent_connections_make_room),
+        cmocka_unit_test(test_room_beside_refused),
         cmocka_unit_test(test_graceful_close),
         cmocka_unit_test(test_hard_close),
         cmocka_unit_test(test_reply_twice_cuts),
