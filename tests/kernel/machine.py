@@ -70,7 +70,7 @@ def kernel_name():
 
 def download_kernel(name, folder):
     """Unpacks the package into folder; it is not installed, and no script of it runs."""
-    fresh = folder.with_suffix(".part")
+    fresh = CACHE / "part"
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     run("apt-get", "-q", "download", name, cwd=fresh, limit=APT_LIMIT_S)
@@ -83,7 +83,7 @@ def download_kernel(name, folder):
 
 
 def kernel():
-    """Returns the folder that Debian's kernel is unpacked in, as new as apt knows one."""
+    """Returns the folder that Debian's kernel is unpacked in: the newest that apt knows, else one of before."""
     try:
         try:
             name = kernel_name()
@@ -94,7 +94,10 @@ def kernel():
         if not folder.exists():
             CACHE.mkdir(parents=True, exist_ok=True)
             download_kernel(name, folder)
-    except (OSError, subprocess.SubprocessError) as e:
+    except (OSError, Unavailable, subprocess.SubprocessError) as e:
+        before = sorted(CACHE.glob("linux-image-6.1.*"), key=lambda path: path.stat().st_mtime)
+        if before:
+            return before[-1]
         text = (getattr(e, "stderr", None) or str(e)).strip().splitlines()
         raise Unavailable(f"the kernel package cannot be had: {text[-1] if text else e}") from e
     return folder
