@@ -13,7 +13,7 @@ CACHE = pathlib.Path(os.environ.get("SILICA_BUILD") or ROOT / "build").resolve()
 E2E = ROOT / "tests" / "e2e"
 NODE_MIN = (20, 18, 1)  # the "engines" field of the e2b package
 INSTALL_LIMIT_S = 600
-LOG_TAIL_LINES = 8
+LOG_TAIL_LINES = 24  # npm says the reason first and then much else
 
 
 def _run(command, cwd, log):
