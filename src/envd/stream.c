@@ -159,8 +159,8 @@ static void take_message(struct stream *s, unsigned flags, struct slice payload)
 
 static void feed(struct stream *s, struct slice data)
 {
-    unsigned flags;
-    struct slice payload;
+    unsigned flags = 0;
+    struct slice payload = {0};
     struct err err;
     /* feed() also judges what follows the first frame, which is not our business: only next()
      * decides, except when the bytes could not be kept. */
