@@ -6,7 +6,7 @@
 
 #include <errno.h>
 
-enum { BASIC_MAX_BYTES = 1024 };
+enum { BASIC_MAX_BYTES = HTTP_HEAD_MAX_BYTES }; /* a name too long to look at is no missing name */
 
 static bool token_matches(const struct request *r, struct slice given)
 {

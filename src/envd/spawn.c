@@ -4,6 +4,7 @@
  *   process group, descriptors   before anything can print
  *   groups, gid, uid             in this order, by raw system calls: libc's versions would try to
  *                                change the ids of pool threads that the child does not have
+ *   other descriptors closed     before chdir: a folder named /proc/self/fd/N must not be one of ours
  *   chdir                        as the user, so that a folder closed to him fails here
  *   signals, exec
  * What fails before exec is told on a close-on-exec pipe as {step, errno}. The pipe is closed just
@@ -102,6 +103,15 @@ static void child_signals(void)
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* All but 0 to 2 and the one to keep. */
+static void child_close_all(int keep)
+{
+    unsigned k = (unsigned)keep;
+    if (k > 3)
+        (void)syscall(SYS_close_range, 3, k - 1, 0);
+    (void)syscall(SYS_close_range, k + 1, ~0u, 0);
+}
+
 static void child_say(const char *s)
 {
     (void)!write(STDERR_FILENO, s, strlen(s));
@@ -140,9 +150,9 @@ static _Noreturn void child_main(const struct plan *p)
         if (dup2(o->stdio[i], i) < 0)
             child_fail(p, STEP_STDIO);
     child_ids(p);
+    child_close_all(p->report_fd);
     if (chdir(o->cwd) < 0)
         child_fail(p, STEP_CHDIR);
-    (void)syscall(SYS_close_range, 3, ~0u, 1u << 2 /* CLOSE_RANGE_CLOEXEC */);
     child_signals();
     (void)close(p->report_fd);
     child_exec(p);

@@ -3,6 +3,7 @@
 
 import fcntl
 import json
+import os
 import pathlib
 import signal
 import sys
@@ -130,6 +131,11 @@ def cross_origin(e):
     assert e.request("POST", "/files/compose", "{}")[0] == 501
 
 
+def folder_of_the_daemon(e, fd):
+    """A folder that was passed to the daemon from outside is no place for a process to be in."""
+    refused("invalid_argument", e.run, "pwd", cwd=f"/proc/self/fd/{fd}", headers=TOKEN)
+
+
 def main():
     t = tap.Tap()
     with tempfile.TemporaryDirectory() as folder:
@@ -142,11 +148,15 @@ def main():
             launch = {"sandboxId": "i12345", "templateId": "base", "controlSecret": SECRET,
                       "cgroupFds": fds[:1], "memoryBytes": 1 << 28, "cpuMillis": 1000,
                       "memoryUsageFd": fds[1]}
+            outside = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            fds.append(fcntl.fcntl(outside, fcntl.F_DUPFD_CLOEXEC, 40))
+            os.close(outside)
             with envd(True, launch, fds) as e:
                 t.case("launch: cgroups", cgroups, e, tasks)
                 for case in (control_secret, tokens, init_members, marks, first_process,
                              child_descriptors, metrics, cross_origin):
                     t.case(f"launch: {case.__name__}", case, e)
+                t.case("launch: folder_of_the_daemon", folder_of_the_daemon, e, fds[2])
     return t.done()
 
 

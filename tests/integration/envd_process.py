@@ -83,6 +83,7 @@ def identity(e):
     assert int(out[8]) == int(os.popen("ulimit -n").read()), out  # the daemon's own is raised
     assert out[9:] == ["SigBlk:\t0000000000000000", "SigIgn:\t0000000000000000"], out
     assert e.run("id -u")[0] == b"0\n"
+    refused("unauthenticated", e.run, "id -u", headers=basic("x" * 5000))
 
 
 def environment(e):
