@@ -126,6 +126,7 @@ int fs_mkdir_all(const char *path, mode_t mode, struct err *err)
 /*
  * Trees may be deeper than any stack or descriptor table (a guest made them): a folder met at the
  * maximum depth is moved up into the top folder, which is read again until nothing is left in it.
+ * What is gone meanwhile is fine: another process may be removing the same tree.
  */
 enum { REMOVE_DEPTH_MAX = 32 };
 
@@ -174,7 +175,7 @@ static int move_up(struct removal *rm, int dir_fd, const char *name)
 {
     char to[] = ".removed.0123456789abcdef";
     random_id(to + 9, 16);
-    return renameat(dir_fd, name, rm->top_fd, to) < 0 ? -errno : 0;
+    return renameat(dir_fd, name, rm->top_fd, to) < 0 && errno != ENOENT ? -errno : 0;
 }
 
 /* Below the top no mount is entered; the top itself is refused when it is a mount point. */
@@ -204,7 +205,7 @@ static int remove_at(struct removal *rm, int dir_fd, const char *name, unsigned 
         return move_up(rm, dir_fd, name);
     int fd = open_folder(dir_fd, name, depth);
     int r = fd < 0 ? fd : remove_content(rm, fd, depth);
-    if (r < 0)
+    if (r < 0 && r != -ENOENT)
         return r;
     return unlinkat(dir_fd, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
 }

@@ -25,6 +25,7 @@
 #include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 static const char *const life_names[] = {
     [LIFE_STARTING] = "starting",
@@ -186,14 +187,25 @@ static void on_removed(struct watch *w, uint32_t events)
     finished(s);
 }
 
-/* A child of its own removes the files. It shares nothing that it could change. */
+/*
+ * Keeps standard error and the folder alone: with a copy of a client's connection, that would not
+ * end with this program, and its client would wait for as long as the removal takes.
+ */
+static _Noreturn void remover_run(const struct sandbox *s)
+{
+    enum { FOLDER = STDERR_FILENO + 1 };
+    bool ok =
+        dup2(s->helper->sandboxes_fd, FOLDER) == FOLDER && close_range(FOLDER + 1, ~0u, 0) == 0;
+    _exit(ok && fs_remove_tree(FOLDER, s->id, NULL) == 0 ? 0 : 1);
+}
+
 static int start_remover(struct sandbox *s)
 {
     s->remover_pid = fork();
     if (s->remover_pid < 0)
         return -errno;
     if (s->remover_pid == 0)
-        _exit(fs_remove_tree(s->helper->sandboxes_fd, s->id, NULL) < 0 ? 1 : 0);
+        remover_run(s);
     s->remover_fd = (int)syscall(SYS_pidfd_open, s->remover_pid, 0); /* close-on-exec by itself */
     s->remover_watch.on_event = on_removed;
     int r = s->remover_fd < 0 ? -errno : helper_watch(s->helper, s->remover_fd, &s->remover_watch);

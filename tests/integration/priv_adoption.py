@@ -4,6 +4,7 @@
 import os
 import signal
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "security", "lib"))
 import harness  # noqa: E402
@@ -11,6 +12,41 @@ import harness  # noqa: E402
 
 def key(inst):
     return inst.id, inst.addr, inst.pid, inst.pid_start, inst.slot
+
+
+def removal(tap, h, empty):
+    """Killed while the files of a sandbox are being removed: its client knows at once, nothing is left."""
+    c = h.client()
+    inst = c.start()
+    upper = os.path.join(h.data, "sandboxes", inst.id, "upper")
+    for n in range(200):
+        os.mkdir(os.path.join(upper, str(n)))
+        for m in range(100):
+            os.close(os.open(os.path.join(upper, str(n), str(m)), os.O_CREAT, 0o600))
+    full = len(os.listdir(upper))
+    c.send(harness.STOP, inst.id.encode().ljust(24, b"\0"))
+    end = time.monotonic() + 20
+    while len(os.listdir(upper)) == full and time.monotonic() < end:
+        pass
+    with open(f"/proc/{h.process.pid}/task/{h.process.pid}/children", encoding="ascii") as f:
+        pids = [int(p) for p in f.read().split() if int(p) != inst.pid]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    h.end(signal.SIGKILL)
+    c.sock.settimeout(5)
+    try:
+        tap.equal(c.receive(), None, "a helper that is killed while it removes files is gone for its client")
+    except TimeoutError:
+        tap.ok(False, "a helper that is killed while it removes files is gone for its client")
+    h.start()
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
+    tap.ok(len(pids) == 1, "(it was caught in the act)", pids)
+    tap.equal(h.client().list(), [], "and the next one does not know that sandbox")
+    end = time.monotonic() + 20
+    while h.snapshot() != empty and time.monotonic() < end:
+        time.sleep(0.1)
+    tap.equal(h.snapshot(), empty, "nor is anything left of it")
 
 
 def main():
@@ -54,6 +90,9 @@ def main():
         c = h.client()
         tap.equal(c.list(), [], "a pid that was given to another process is not adopted")
         tap.equal(h.snapshot(), empty, "and its remains are removed")
+
+        removal(tap, h, empty)
+        c = h.client()
 
         # SIGTERM with sandboxes alive.
         inst = c.start()
