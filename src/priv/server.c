@@ -118,8 +118,10 @@ static void on_connect(struct watch *w, uint32_t events)
     _cleanup_close_ int fd = accept4(h->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0)
         return;
+    static struct log_rate rate;
     if (!may_connect(h, fd)) {
-        log_warning("a process of another user tried to connect, refused");
+        if (log_allow(&rate, CLOSINGS_LOGGED_PER_S))
+            log_warning("a process of another user tried to connect, refused");
         return;
     }
     for (unsigned i = 0; i < CLIENTS_MAX; i++) {
@@ -136,7 +138,8 @@ static void on_connect(struct watch *w, uint32_t events)
         c->greeted = false;
         return;
     }
-    log_warning("more than %d clients, refused", (int)CLIENTS_MAX);
+    if (log_allow(&rate, CLOSINGS_LOGGED_PER_S))
+        log_warning("more than %d clients, refused", (int)CLIENTS_MAX);
 }
 
 /* The file belongs to the daemon's uid and is closed to all others; root-owned folders around it. */
