@@ -114,8 +114,9 @@ int instance_take(const char *data, struct instance *ret, struct err *err)
         return r;
     if (fs_join(path, sizeof(path), data, "instance") != 0)
         return err_set(err, -ENAMETOOLONG, ERR_INVALID, "the data folder's name is too long");
-    i.data_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-    if (i.data_fd < 0)
+    i.data_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    /* whoever may read it could lock it */
+    if (i.data_fd < 0 || fchmod(i.data_fd, 0600) != 0)
         return err_sys(err, -errno, "open %s", path);
     if (flock(i.data_fd, LOCK_EX | LOCK_NB) != 0) {
         instance_release(&i);

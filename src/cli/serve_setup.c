@@ -65,7 +65,7 @@ int serve_folders(const struct serve_settings *s, uint32_t uid, struct err *err)
         uint32_t uid;
     } folders[] = {
         {"state", 0700, uid},
-        {"sandboxes", 0711, 0}, /* sandboxes' own ranges pass through */
+        {"sandboxes", 0700, 0}, /* files of any id, set-uid ones too */
         {"run", 0755, 0},
     };
     char path[PATH_MAX];

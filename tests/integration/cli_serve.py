@@ -100,6 +100,8 @@ def keys_take_effect(server):
     assert cli(server, "key", "revoke", "spare", *data).returncode == 4
     text = (server.data / "credentials").stat()
     assert stat.S_IMODE(text.st_mode) == 0o600 and text.st_uid == 0
+    for name, mode in (("instance", 0o600), ("sandboxes", 0o700), ("state", 0o700), ("run/sandboxes", 0o700)):
+        assert stat.S_IMODE((server.data / name).stat().st_mode) == mode, f"{name} is open to others"
     everything = b"".join(p.read_bytes() for p in (server.data / "state").iterdir())
     assert made["key"].encode() not in everything, "the key itself is in the database"
 
@@ -148,7 +150,7 @@ def commands_say_what_to_do(server):
         assert done.returncode == 3 and b"sudo" in done.stderr, done
     env = {**server.env, "E2B_API_URL": f"http://127.0.0.1:{silica.free_port()}"}
     done = cli(server, "sandbox", "list", env=env)
-    assert done.returncode == 5 and b"silica serve" in done.stderr, done
+    assert done.returncode == 5 and b"silica serve" in done.stderr and done.stdout == b"", done
 
 
 def crash_of(name):
