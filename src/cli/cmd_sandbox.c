@@ -120,8 +120,16 @@ static int do_create(silica_client *client, const struct args *a)
 
 struct listing {
     struct json_writer w;
-    bool json;
+    bool json, titled;
 };
+
+/* Once, and only when the server has answered. */
+static void print_titles(struct listing *l)
+{
+    if (!l->titled)
+        printf("%-24s %-20s %-8s %s\n", "ID", "TEMPLATE", "STATE", "ENDS");
+    l->titled = true;
+}
 
 static int print_row(void *user, const silica_sandbox_info *i)
 {
@@ -130,6 +138,7 @@ static int print_row(void *user, const silica_sandbox_info *i)
         write_json(&l->w, i);
         return l->w.out->error;
     }
+    print_titles(l);
     printf("%-24s %-20s %-8s ", i->sandbox_id, i->alias[0] != '\0' ? i->alias : i->template_id,
            state_name(i->state));
     print_time("", i->end_at_ms);
@@ -149,8 +158,6 @@ static int do_list(silica_client *client, const struct args *a)
     jw_init(&l.w, &out);
     if (a->json)
         jw_arr(&l.w);
-    else
-        printf("%-24s %-20s %-8s %s\n", "ID", "TEMPLATE", "STATE", "ENDS");
     if (silica_list_sandboxes(client,
                               SILICA_LIST_OPTS(.metadata = metadata, .n_metadata = a->metadata.n),
                               print_row, &l, &err) != SILICA_OK)
@@ -162,6 +169,8 @@ static int do_list(silica_client *client, const struct args *a)
     if (a->json) {
         jw_end(&l.w);
         printf("%s\n", buf_str(&out));
+    } else {
+        print_titles(&l);
     }
     return CLI_OK;
 }
