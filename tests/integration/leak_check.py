@@ -83,6 +83,16 @@ def server_without_number(folder):
         assert f"process silica-left {folder}/elsewhere 600" in left(leaks, Fake(folder / "data", None))
 
 
+def failed_start_leaves_nothing(_):
+    server = silica.Server(arguments=["--nosuch"])
+    try:
+        with server:
+            raise AssertionError("it started")
+    except RuntimeError:
+        pass
+    assert not server.data.exists() and server.log_path is None
+
+
 def main():
     t = tap.Tap()
     os.environ["SILICA_LEAKS"] = "instance"
@@ -90,7 +100,8 @@ def main():
                        ("a process of the server is seen", own_process_is_seen),
                        ("one of another server is not", other_process_is_not),
                        ("a sandbox's files are seen, the sockets' folder is not", files_are_seen),
-                       ("a server that never started is looked at too", server_without_number)):
+                       ("a server that never started is looked at too", server_without_number),
+                       ("nor does it leave its own folder and log", failed_start_leaves_nothing)):
         folder = pathlib.Path(tempfile.mkdtemp(prefix="silica-test-"))
         for part in ("sandboxes", "run"):
             (folder / "data" / part).mkdir(parents=True)

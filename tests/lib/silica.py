@@ -189,7 +189,11 @@ class Server:
             self.log_path = None
 
     def __enter__(self):
-        return self.start()
+        try:
+            return self.start()
+        except BaseException:
+            self.remove()
+            raise
 
     def __exit__(self, kind, value, traceback):
         if self.process.poll() is None:
