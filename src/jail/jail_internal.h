@@ -47,6 +47,14 @@ int jail_mount_sys(struct jail_child *c);
 int jail_write_etc(struct jail_child *c);
 int jail_pivot(struct jail_child *c);
 
+/* special.c: what /dev, /proc and /sys show; docs/sandbox-policy.md is made of these lists. */
+struct jail_node {
+    const char *name; /* NULL: the end */
+    unsigned major, minor;
+};
+extern const struct jail_node jail_dev_nodes[];
+extern const char *const jail_proc_read_only[], *const jail_proc_masked[], *const jail_sys_masked[];
+
 struct fs_option {
     const char *key, *value; /* value NULL: a flag */
 };

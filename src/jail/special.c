@@ -23,19 +23,28 @@ enum { TTY_GID = 5 }; /* Debian's group "tty", as grantpt expects */
 /* The kernel has 4096 terminals for the whole host: one sandbox does not get them all. */
 #define TERMINALS_MAX "256"
 
+const struct jail_node jail_dev_nodes[] = {
+    {"null", 1, 3},    {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8},
+    {"urandom", 1, 9}, {"tty", 5, 0},  {NULL, 0, 0},
+};
+const char *const jail_proc_read_only[] = {"bus",           "fs", "irq", "pressure", "sys",
+                                           "sysrq-trigger", NULL};
+const char *const jail_proc_masked[] = {
+    "acpi",        "asound", "interrupts", "kallsyms",   "kcore",       "keys",
+    "key-users",   "kmsg",   "kpagecount", "kpageflags", "kpagecgroup", "latency_stats",
+    "sched_debug", "scsi",   "slabinfo",   "timer_list", "vmallocinfo", NULL};
+const char *const jail_sys_masked[] = {"firmware",           "fs/bpf",
+                                       "kernel/debug",       "kernel/tracing",
+                                       "kernel/security",    "devices/virtual/powercap",
+                                       "kernel/boot_params", NULL};
+
 /* Nodes of our own rather than binds of the host's: locks on them are not shared with anybody. */
 static int make_nodes(int dev)
 {
-    static const struct {
-        const char *name;
-        unsigned minor;
-        unsigned major;
-    } nodes[] = {{"null", 3, 1},   {"zero", 5, 1},    {"full", 7, 1},
-                 {"random", 8, 1}, {"urandom", 9, 1}, {"tty", 0, 5}};
-    for (unsigned i = 0; i < ARRAY_LEN(nodes); i++) {
-        dev_t number = makedev(nodes[i].major, nodes[i].minor);
-        if (mknodat(dev, nodes[i].name, S_IFCHR | 0666, number) < 0 ||
-            fchmodat(dev, nodes[i].name, 0666, 0) < 0)
+    for (const struct jail_node *n = jail_dev_nodes; n->name != NULL; n++) {
+        dev_t number = makedev(n->major, n->minor);
+        if (mknodat(dev, n->name, S_IFCHR | 0666, number) < 0 ||
+            fchmodat(dev, n->name, 0666, 0) < 0)
             return -errno;
     }
     return 0;
@@ -142,28 +151,19 @@ static int cover_all(const struct jail_child *c, int dir, const char *const *rea
 
 int jail_mount_proc(struct jail_child *c)
 {
-    static const char *const read_only[] = {"bus", "fs", "irq", "sys", "sysrq-trigger", NULL};
-    static const char *const masked[] = {
-        "acpi",        "asound", "interrupts", "kallsyms",   "kcore",       "keys",
-        "key-users",   "kmsg",   "kpagecount", "kpageflags", "kpagecgroup", "latency_stats",
-        "sched_debug", "scsi",   "slabinfo",   "timer_list", "vmallocinfo", NULL};
     _cleanup_close_ int fd = jail_new_fs("proc", NULL, 0, quiet_attrs);
     if (fd < 0)
         return fd;
     int r = jail_attach(fd, c->root_fd, "proc");
-    return r == 0 ? cover_all(c, fd, read_only, masked) : r;
+    return r == 0 ? cover_all(c, fd, jail_proc_read_only, jail_proc_masked) : r;
 }
 
 int jail_mount_sys(struct jail_child *c)
 {
     static const char *const none[] = {NULL};
-    static const char *const masked[] = {"firmware",           "fs/bpf",
-                                         "kernel/debug",       "kernel/tracing",
-                                         "kernel/security",    "devices/virtual/powercap",
-                                         "kernel/boot_params", NULL};
     _cleanup_close_ int fd = jail_new_fs("sysfs", NULL, 0, MOUNT_ATTR_RDONLY | quiet_attrs);
     if (fd < 0)
         return fd;
     int r = jail_attach(fd, c->root_fd, "sys");
-    return r == 0 ? cover_all(c, fd, none, masked) : r;
+    return r == 0 ? cover_all(c, fd, none, jail_sys_masked) : r;
 }

@@ -107,6 +107,7 @@ def mounts(tap, facts, h):
     tap.equal(table["/proc"][1], "proc", "/proc is its own")
     for path in ("/proc/sys", "/proc/bus", "/proc/irq", "/proc/fs", "/sys"):
         tap.ok("ro" in table[path][0], f"{path} is read-only")
+    tap.ok(not os.path.exists("/proc/pressure") or "ro" in table.get("/proc/pressure", [[]])[0], "/proc/pressure is read-only")
     for path in ("/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/kallsyms", "/sys/firmware"):
         tap.ok(path in table or not os.path.exists(path), f"{path} is covered")
     known = {"overlay", "tmpfs", "proc", "sysfs", "devpts"}
