@@ -14,9 +14,25 @@
 
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 enum { EVENTS_PER_TURN = 1 }; /* so that no event can outlive what an earlier one has freed */
+
+/*
+ * Two descriptors a sandbox, and more for a moment. Without them sandboxes that live could not be
+ * adopted, and the firewall's library ends the program when it can open no socket.
+ */
+static int raise_limits(struct err *err)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+        return err_sys(err, -errno, "read the limit of descriptors");
+    files.rlim_cur = files.rlim_max;
+    return setrlimit(RLIMIT_NOFILE, &files) < 0
+               ? err_sys(err, -errno, "raise the limit of descriptors")
+               : 0;
+}
 
 static int run(struct helper *h, struct err *err)
 {
@@ -45,6 +61,8 @@ int main(int argc, char **argv)
         return 2;
     }
     int r = narrow(&err);
+    if (r == 0)
+        r = raise_limits(&err);
     if (r == 0)
         r = helper_open(&helper, &options, &err);
     if (r == 0)

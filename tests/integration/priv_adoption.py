@@ -2,6 +2,7 @@
 """silica-priv: its death ends no sandbox; the next start adopts what lives and reaps the rest."""
 
 import os
+import resource
 import signal
 import sys
 import time
@@ -49,6 +50,23 @@ def removal(tap, h, empty):
     tap.equal(h.snapshot(), empty, "nor is anything left of it")
 
 
+def few_descriptors(tap, h):
+    """A low soft limit of whoever starts it does not keep it from adopting what lives."""
+    c = h.client()
+    made = [c.start() for _ in range(8)]
+    h.end(signal.SIGKILL)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (28, hard))
+    try:
+        h.start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    c = h.client()
+    tap.equal(sorted(i.id for i in c.list()), sorted(i.id for i in made), "a low limit of descriptors loses no sandbox")
+    for inst in made:
+        c.stop(inst.id)
+
+
 def main():
     harness.need_root()
     tap, h = harness.Tap(), harness.Helper()
@@ -92,6 +110,7 @@ def main():
         tap.equal(h.snapshot(), empty, "and its remains are removed")
 
         removal(tap, h, empty)
+        few_descriptors(tap, h)
         c = h.client()
 
         # SIGTERM with sandboxes alive.
