@@ -202,19 +202,20 @@ static void every_option(struct test *t)
     silica_result res;
     OK(t, silica_open(t->client,
                       SILICA_OPEN_OPTS(.template_id = "base", .timeout_ms = 60000,
-                                       .work_dir = "/home/user/deep/work",
+                                       .work_dir = "/home/user/deep/folder",
                                        .create_work_dir = SILICA_ON, .env = env, .n_env = 1,
                                        .internet = SILICA_OFF, .exec_timeout_ms = 20000,
                                        .on_close = SILICA_KILL),
                       &sbx, &t->err));
     silica_rc rc = silica_exec(sbx, "pwd; echo \"$GREETING\"", NULL, &res, &t->err);
-    bool same = rc == SILICA_OK && strcmp(res.out.data, "/home/user/deep/work\nhello there\n") == 0;
+    bool same =
+        rc == SILICA_OK && strcmp(res.out.data, "/home/user/deep/folder\nhello there\n") == 0;
     silica_result_free(&res);
     if (rc == SILICA_OK)
         rc = silica_write(sbx, "here.txt", "x", 1, NULL, &t->err);
     int there = 0;
     if (rc == SILICA_OK)
-        rc = silica_exists(sbx, "/home/user/deep/work/here.txt", NULL, &there, &t->err);
+        rc = silica_exists(sbx, "/home/user/deep/folder/here.txt", NULL, &there, &t->err);
     silica_result net;
     silica_rc netrc =
         silica_exec(sbx, "timeout 5 bash -c 'exec 3<>/dev/tcp/1.1.1.1/80' 2>/dev/null && echo out",
