@@ -259,7 +259,7 @@ class Helper:
             try:
                 Client(self.socket, self.uid).close()
                 return
-            except (FileNotFoundError, ConnectionError):
+            except (FileNotFoundError, PermissionError, ConnectionError):  # made, given away, listening
                 time.sleep(0.02)
         raise RuntimeError("silica-priv did not listen:\n" + self.log_text())
 
