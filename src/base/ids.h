@@ -30,6 +30,9 @@ enum { INSTANCE_MAX = 16, SLOTS_PER_INSTANCE = 2048 };
 
 /* silicad runs as this uid and gid plus the instance number: no account is needed. */
 #define DAEMON_UID_BASE 0x6fff0000u
+/* silica-dns, the sandboxes' nameserver, likewise; and the port where the host's end of a link has it. */
+#define DNS_UID_BASE 0x6fff0100u
+enum { DNS_PORT_BASE = 5310 }; /* plus the instance number, UDP and TCP */
 /* Slot s of instance n owns the uids UID_BASE + (n * SLOTS_PER_INSTANCE + s) * 65536 and up. */
 #define SANDBOX_UID_BASE  0x70000000u
 #define SANDBOX_UID_RANGE 65536u

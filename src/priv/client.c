@@ -51,6 +51,8 @@ static size_t packet_size(uint32_t op)
         return sizeof(struct priv_item);
     case PRIV_EXIT:
         return sizeof(struct priv_exit);
+    case PRIV_EVENT:
+        return sizeof(struct priv_event);
     default:
         return 0;
     }
@@ -64,6 +66,8 @@ static void terminate(union priv_packet *p)
         p->reply.inst.id[sizeof(p->reply.inst.id) - 1] = '\0';
     } else if (p->head.op == PRIV_ITEM) {
         p->item.inst.id[sizeof(p->item.inst.id) - 1] = '\0';
+    } else if (p->head.op == PRIV_EVENT) {
+        p->event.id[sizeof(p->event.id) - 1] = '\0';
     } else {
         p->exit.id[sizeof(p->exit.id) - 1] = '\0';
         p->exit.reason[sizeof(p->exit.reason) - 1] = '\0';

@@ -36,6 +36,7 @@ union priv_packet {
     struct priv_reply reply;
     struct priv_item item;
     struct priv_exit exit;
+    struct priv_event event;
 };
 
 /* Next packet, checked in size and terminated strings. -EAGAIN: none; -EPIPE: connection gone. */

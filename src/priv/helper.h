@@ -80,6 +80,8 @@ struct sandbox {
     struct watch remover_watch;
     bool stopped; /* by request: no exit event */
     char reason[PRIV_REASON_BYTES];
+    uint32_t cause; /* enum priv_exit_cause */
+    int32_t status;
     struct stop_waiter waiters[STOP_WAITERS_MAX];
     unsigned n_waiters;
 };

@@ -60,6 +60,12 @@ static int check_limits(const struct priv_start *q, struct err *err)
                        "CPU must be 10 to 1024000 thousandths of a core");
     if (q->pids < PRIV_PIDS_MIN || q->pids > PRIV_PIDS_MAX)
         return err_set(err, -EINVAL, ERR_INVALID, "the process limit must be 8 to 1048576");
+    if (q->disk_bytes < PRIV_DISK_MIN_BYTES || q->disk_bytes > PRIV_DISK_MAX_BYTES)
+        return err_set(err, -EINVAL, ERR_INVALID, "the disk must be 16 MiB to 16 TiB");
+    if (q->network_rate != 0 &&
+        (q->network_rate < PRIV_RATE_MIN_BYTES || q->network_rate > PRIV_RATE_MAX_BYTES))
+        return err_set(err, -EINVAL, ERR_INVALID,
+                       "the network rate must be 1 KiB to 64 GiB a second, or 0 for none");
     return 0;
 }
 

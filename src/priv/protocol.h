@@ -12,7 +12,9 @@
  *   PRIV_LIST {}                    ->    one PRIV_ITEM each, then the reply
  *                                   <-    PRIV_EXIT whenever a sandbox ended by itself
  *
- * Replies carry the request's seq and may come in any order.
+ * Replies carry the request's seq and may come in any order. The counts of PRIV_EVENT are totals
+ * since the sandbox started; after the hello, and before the reply to PRIV_LIST, totals that are not
+ * zero are told again, so that a daemon that was away misses none.
  */
 #pragma once
 
@@ -22,7 +24,7 @@
 #include <stdint.h>
 
 #define PRIV_MAGIC   0x53494c43u /* "SILC" */
-#define PRIV_VERSION 1u
+#define PRIV_VERSION 2u
 
 enum priv_op {
     PRIV_HELLO = 1,
@@ -33,6 +35,24 @@ enum priv_op {
     PRIV_REPLY = 100,
     PRIV_ITEM = 101,
     PRIV_EXIT = 102,
+    PRIV_EVENT = 103,
+};
+
+/* Limits of its own that a sandbox ran into. */
+enum priv_event_kind {
+    PRIV_EVENT_MEMORY = 1, /* processes that the kernel ended for want of memory */
+    PRIV_EVENT_PIDS = 2,   /* starts of a process or thread that were refused */
+    PRIV_EVENT_DISK = 3,   /* times that the writable layer was found full */
+    PRIV_EVENT_INODES = 4, /* times that it was found without room for another file */
+    PRIV_EVENT_MAX_,
+};
+
+/* Why a sandbox ended by itself. */
+enum priv_exit_cause {
+    PRIV_EXIT_UNKNOWN = 0, /* it died while nobody could see how */
+    PRIV_EXIT_CODE = 1,    /* its init ended; status is the exit code */
+    PRIV_EXIT_SIGNAL = 2,  /* its init was killed; status is the signal */
+    PRIV_EXIT_MEMORY = 3,  /* its init was killed for want of memory in its own group */
 };
 
 enum {
@@ -60,8 +80,10 @@ struct priv_start {
     uint64_t memory_bytes;
     uint32_t cpu_millis; /* 1000 = one core */
     uint32_t pids;
-    uint32_t internet; /* 0 or 1 */
-    uint32_t reserved; /* 0 */
+    uint32_t internet;     /* 0 or 1 */
+    uint32_t reserved;     /* 0 */
+    uint64_t disk_bytes;   /* size of the writable layer */
+    uint64_t network_rate; /* bytes a second each way, not counting the host itself; 0: no limit */
 };
 
 struct priv_stop {
@@ -98,15 +120,29 @@ struct priv_reply {
 struct priv_exit {
     struct priv_head head;
     char id[PRIV_ID_BYTES];
-    char reason[PRIV_REASON_BYTES];
+    char reason[PRIV_REASON_BYTES]; /* for people */
+    uint32_t cause;                 /* enum priv_exit_cause */
+    int32_t status;
 };
 
-static_assert(sizeof(struct priv_start) == 152 && sizeof(struct priv_item) == 56 &&
-                  sizeof(struct priv_reply) == 320,
+struct priv_event {
+    struct priv_head head;
+    char id[PRIV_ID_BYTES];
+    uint32_t kind;  /* enum priv_event_kind */
+    uint32_t count; /* since the sandbox started */
+};
+
+static_assert(sizeof(struct priv_start) == 168 && sizeof(struct priv_item) == 56 &&
+                  sizeof(struct priv_reply) == 320 && sizeof(struct priv_exit) == 136 &&
+                  sizeof(struct priv_event) == 40,
               "no padding that depends on the compiler");
 
 /* Bounds of a start request, checked on both sides. */
 #define PRIV_MEMORY_MIN_BYTES (UINT64_C(16) << 20)
 #define PRIV_MEMORY_MAX_BYTES (UINT64_C(1) << 42)
+#define PRIV_DISK_MIN_BYTES   (UINT64_C(16) << 20)
+#define PRIV_DISK_MAX_BYTES   (UINT64_C(1) << 44)
+#define PRIV_RATE_MIN_BYTES   (UINT64_C(1) << 10)
+#define PRIV_RATE_MAX_BYTES   (UINT64_C(1) << 36)
 enum { PRIV_CPU_MILLIS_MIN = 10, PRIV_CPU_MILLIS_MAX = 1024000, PRIV_PIDS_MIN = 8 };
 enum { PRIV_PIDS_MAX = 1 << 20, PRIV_PACKET_MAX_BYTES = 512 };

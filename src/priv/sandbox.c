@@ -132,12 +132,15 @@ static void describe_end(struct sandbox *s)
     do
         r = waitid(P_PIDFD, (id_t)s->pid_fd, &info, WEXITED);
     while (r < 0 && errno == EINTR);
-    if (r < 0)
+    if (r < 0) {
         (void)snprintf(s->reason, sizeof(s->reason), "ended");
-    else if (info.si_code == CLD_EXITED)
-        (void)snprintf(s->reason, sizeof(s->reason), "exited with status %d", info.si_status);
-    else
-        (void)snprintf(s->reason, sizeof(s->reason), "killed by signal %d", info.si_status);
+        return;
+    }
+    s->cause = info.si_code == CLD_EXITED ? PRIV_EXIT_CODE : PRIV_EXIT_SIGNAL;
+    s->status = info.si_status;
+    (void)snprintf(s->reason, sizeof(s->reason),
+                   info.si_code == CLD_EXITED ? "exited with status %d" : "killed by signal %d",
+                   info.si_status);
 }
 
 void sandbox_abort(struct sandbox *s)
@@ -165,7 +168,8 @@ static void finished(struct sandbox *s)
             server_reply(c, s->waiters[i].seq, NULL, NULL);
     }
     if (!s->stopped) {
-        struct priv_exit event = {.head = {.op = PRIV_EXIT}};
+        struct priv_exit event = {
+            .head = {.op = PRIV_EXIT}, .cause = s->cause, .status = s->status};
         (void)snprintf(event.id, sizeof(event.id), "%s", s->id);
         (void)snprintf(event.reason, sizeof(event.reason), "%s", s->reason);
         server_broadcast(h, &event, sizeof(event));

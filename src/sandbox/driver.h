@@ -27,7 +27,32 @@ struct sandbox_limits {
     uint64_t memory_bytes;
     uint32_t cpu_millis; /* 1000 = one core */
     uint32_t pids;
-    uint64_t disk_bytes; /* told to clients; enforced once disks are images */
+    uint64_t disk_bytes;   /* of the writable layer */
+    uint64_t network_rate; /* bytes a second each way, to and from outside; 0: no limit */
+};
+
+/* Limits of its own that a sandbox ran into; counts are totals since it started. */
+enum driver_event {
+    DRIVER_EVENT_MEMORY, /* processes that were ended for want of memory */
+    DRIVER_EVENT_PIDS,   /* starts of a process that were refused */
+    DRIVER_EVENT_DISK,   /* times that its disk was found full */
+    DRIVER_EVENT_INODES, /* times that its disk had no room for another file */
+    DRIVER_EVENT_MAX_
+};
+
+/* Why a sandbox ended without stop(). */
+enum driver_exit_cause {
+    DRIVER_EXIT_UNKNOWN, /* nobody saw how */
+    DRIVER_EXIT_CODE,    /* its init ended by itself */
+    DRIVER_EXIT_SIGNAL,  /* its init was killed */
+    DRIVER_EXIT_MEMORY,  /* its init was killed for want of memory */
+    DRIVER_EXIT_MAX_
+};
+
+struct driver_exit {
+    enum driver_exit_cause cause;
+    int status;         /* exit code or signal */
+    const char *reason; /* for people, borrowed */
 };
 
 struct driver_start {
@@ -67,7 +92,8 @@ struct driver_ops {
 
 struct driver {
     const struct driver_ops *ops;
-    /* Set by the owner: the sandbox's init ended without stop() (reason for people, borrowed). */
-    void (*on_exit)(void *user, const char *id, const char *reason);
-    void *on_exit_user;
+    /* Set by the owner, may be NULL; `why` and `id` are borrowed. */
+    void (*on_exit)(void *user, const char *id, const struct driver_exit *why);
+    void (*on_event)(void *user, const char *id, enum driver_event kind, uint32_t count);
+    void *on_exit_user; /* of both */
 };

@@ -161,13 +161,13 @@ void sandbox_kill(struct sandbox_manager *m, const char *team, const char *id, s
         sb->kill_asked = true; /* the next step of its start sees it */
 }
 
-void manager_on_exit(void *user, const char *id, const char *reason)
+void manager_on_exit(void *user, const char *id, const struct driver_exit *why)
 {
     struct sandbox_manager *m = user;
     struct sandbox *sb = registry_find(m, id);
     if (sb == NULL || sb->state == SANDBOX_KILLING || sb->moving == SANDBOX_KILLING)
         return; /* what we are ending anyway */
-    manager_notice(m, id, "its init ended: %s", reason);
+    manager_notice(m, id, "its init ended: %s", why->reason);
     sb->exited = true;
     if (sb->state == SANDBOX_RUNNING && !sb->adopting && !m->closing)
         sandbox_end(sb, NULL);

@@ -178,7 +178,7 @@ void sandbox_end(struct sandbox *sb, const struct err *why);
 /* Pops the undo stack of one that is killing. */
 void sandbox_teardown(struct sandbox *sb);
 void undo_push(struct sandbox *sb, enum undo step);
-void manager_on_exit(void *user, const char *id, const char *reason);
+void manager_on_exit(void *user, const char *id, const struct driver_exit *why);
 
 /* adopt.c */
 int adopt_start(struct sandbox_manager *m, struct err *err);

@@ -605,9 +605,14 @@ static void test_exit(void **state)
     gone_calls = 0;
     assert_int_equal(sandbox_get(w.m, NULL, a.id, &info, NULL), 0);
     assert_int_equal(sandbox_link(w.m, a.id, info.lifecycle, &link), 0);
-    w.driver.on_exit(w.driver.on_exit_user, a.id, "killed by signal 9");
-    w.driver.on_exit(w.driver.on_exit_user, a.id, "killed by signal 9");
-    w.driver.on_exit(w.driver.on_exit_user, "inobody", "?");
+    w.driver.on_exit(
+        w.driver.on_exit_user, a.id,
+        &(struct driver_exit){.cause = DRIVER_EXIT_SIGNAL, .reason = "killed by signal 9"});
+    w.driver.on_exit(
+        w.driver.on_exit_user, a.id,
+        &(struct driver_exit){.cause = DRIVER_EXIT_SIGNAL, .reason = "killed by signal 9"});
+    w.driver.on_exit(w.driver.on_exit_user, "inobody",
+                     &(struct driver_exit){.cause = DRIVER_EXIT_SIGNAL, .reason = "?"});
     until(nothing_left());
     assert_int_equal(gone_calls, 1);
 }
@@ -620,7 +625,8 @@ static void test_exit_while_creating(void **state)
     w.status[0] = 503;
     sandbox_create(w.m, &spec, on_info, &a);
     until(w.fetches == 1);
-    w.driver.on_exit(w.driver.on_exit_user, w.live[0].id, "killed");
+    w.driver.on_exit(w.driver.on_exit_user, w.live[0].id,
+                     &(struct driver_exit){.cause = DRIVER_EXIT_SIGNAL, .reason = "killed"});
     until(a.calls > 0);
     assert_false(a.ok);
     assert_int_equal(w.fetches, 1); /* nobody asks the dead */

@@ -81,21 +81,51 @@ static void flush(struct container *c);
 
 /* ---- ends that were told, or missed ---- */
 
-static void report_exit(struct container *c, const char *id, const char *reason)
+static void report_exit(struct container *c, const char *id, const struct driver_exit *why)
 {
     char copy[SANDBOX_ID_BYTES];
     (void)snprintf(copy, sizeof(copy), "%s", id);
     if (known_remove(&c->known, copy) && c->base.on_exit != NULL)
-        c->base.on_exit(c->base.on_exit_user, copy, reason);
+        c->base.on_exit(c->base.on_exit_user, copy, why);
+}
+
+static void report_told(struct container *c, const struct priv_exit *e)
+{
+    static const enum driver_exit_cause causes[] = {
+        [PRIV_EXIT_UNKNOWN] = DRIVER_EXIT_UNKNOWN,
+        [PRIV_EXIT_CODE] = DRIVER_EXIT_CODE,
+        [PRIV_EXIT_SIGNAL] = DRIVER_EXIT_SIGNAL,
+        [PRIV_EXIT_MEMORY] = DRIVER_EXIT_MEMORY,
+    };
+    struct driver_exit why = {
+        .cause = e->cause < ARRAY_LEN(causes) ? causes[e->cause] : DRIVER_EXIT_UNKNOWN,
+        .status = e->status,
+        .reason = e->reason,
+    };
+    report_exit(c, e->id, &why);
+}
+
+static void report_event(struct container *c, const struct priv_event *e)
+{
+    static const enum driver_event kinds[] = {
+        [PRIV_EVENT_MEMORY] = DRIVER_EVENT_MEMORY,
+        [PRIV_EVENT_PIDS] = DRIVER_EVENT_PIDS,
+        [PRIV_EVENT_DISK] = DRIVER_EVENT_DISK,
+        [PRIV_EVENT_INODES] = DRIVER_EVENT_INODES,
+    };
+    if (e->kind >= PRIV_EVENT_MEMORY && e->kind < ARRAY_LEN(kinds) && c->base.on_event != NULL)
+        c->base.on_event(c->base.on_exit_user, e->id, kinds[e->kind], e->count);
 }
 
 static void report_unseen(struct container *c)
 {
+    static const struct driver_exit why = {.cause = DRIVER_EXIT_UNKNOWN,
+                                           .reason = "ended while silica-priv was away"};
     list_for_each_safe(it, next, &c->known)
     {
         struct known *k = container_of(it, struct known, node);
         if (!k->seen)
-            report_exit(c, k->id, "ended while silica-priv was away");
+            report_exit(c, k->id, &why);
     }
 }
 
@@ -316,8 +346,10 @@ static void on_readable(uv_poll_t *handle, int status, int events)
             on_reply(c, &p.reply);
         else if (p.head.op == PRIV_ITEM)
             on_item(c, &p.item);
+        else if (p.head.op == PRIV_EVENT)
+            report_event(c, &p.event);
         else
-            report_exit(c, p.exit.id, p.exit.reason);
+            report_told(c, &p.exit);
     }
     if (r == -EPIPE && !c->closing)
         disconnected(c);
@@ -403,6 +435,8 @@ static void container_start(struct driver *d, const struct driver_start *start,
     q->start = (struct priv_start){.memory_bytes = start->limits.memory_bytes,
                                    .cpu_millis = start->limits.cpu_millis,
                                    .pids = start->limits.pids,
+                                   .disk_bytes = start->limits.disk_bytes,
+                                   .network_rate = start->limits.network_rate,
                                    .internet = start->internet};
     (void)snprintf(q->start.id, sizeof(q->start.id), "%s", start->id);
     (void)snprintf(q->start.template_id, sizeof(q->start.template_id), "%.*s",

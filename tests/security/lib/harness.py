@@ -19,10 +19,10 @@ import time
 
 UID_BASE = 0x6FFF0000
 SANDBOX_UID_BASE = 0x70000000
-MAGIC, VERSION = 0x53494C43, 1
+MAGIC, VERSION = 0x53494C43, 2
 HELLO, START, STOP, LIST, REPLY, ITEM, EXIT = 1, 2, 3, 4, 100, 101, 102
 HEAD = struct.Struct("=II")
-START_BODY = struct.Struct("=24s24s72sQIIII")
+START_BODY = struct.Struct("=24s24s72sQIIIIQQ")
 INSTANCE = struct.Struct("=24sQiIII")
 REPLY_BODY = struct.Struct("=iI48s256s")
 TEMPLATE = "testtemplate00000000"
@@ -195,9 +195,9 @@ class Client:
 
     @staticmethod
     def start_body(name=None, template=TEMPLATE, secret="ab" * 32, memory=256 * MIB, cpu=1000, pids=64,
-                   internet=True, reserved=0):
+                   internet=True, reserved=0, disk=1024 * MIB, rate=0):
         return START_BODY.pack((name or new_id()).encode(), template.encode(), secret.encode(), memory, cpu,
-                               pids, int(internet), reserved)
+                               pids, int(internet), reserved, disk, rate)
 
     def start(self, **options):
         return self.request(START, self.start_body(**options))[0]
