@@ -12,9 +12,9 @@
 #include "base/cleanup.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "confine/narrow.h"
 #include "daemon/config.h"
 #include "daemon/confine.h"
-#include "daemon/narrow.h"
 #include "daemon/options.h"
 #include "edge/edge.h"
 #include "http/server.h"
@@ -194,9 +194,8 @@ static int name_folders(struct daemon *d, struct err *err)
 /* What can be taken is taken before there is a thread, a connection or a line of the database. */
 static int confine_self(const struct daemon *d, struct err *err)
 {
-    const struct confine_opts opts = {.state_dir = d->state, .templates_dir = d->templates};
     int landlock = 0;
-    int r = confine(&opts, &landlock, err);
+    int r = confine_daemon(d->state, d->templates, &landlock, err);
     if (r == 0 && landlock == 0)
         log_warning("this kernel has no Landlock: files are guarded by their owners alone");
     return r;
@@ -231,7 +230,8 @@ static int narrow_and_configure(struct daemon *d, struct err *err)
         if (fd < 0)
             return err_sys(err, -errno, "open the configuration '%s'", d->o.config);
     }
-    int r = narrow(d->o.uid, d->o.listen_fd, fd, err);
+    const int keep[] = {d->o.listen_fd, fd};
+    int r = narrow("silicad", d->o.uid, keep, ARRAY_LEN(keep), err);
     if (r < 0)
         return r;
     config_defaults(&d->c);

@@ -1,9 +1,9 @@
 /* silicad's configuration file and command line, and that it really gives its rights up. */
-// deps: daemon base
+// deps: daemon confine base
 #include "base/cleanup.h"
 #include "base/fs.h"
+#include "confine/narrow.h"
 #include "daemon/config.h"
-#include "daemon/narrow.h"
 #include "daemon/options.h"
 
 #include <errno.h>
@@ -144,7 +144,8 @@ enum { TEST_UID = 1878994959 }; /* in the daemon's range, nobody's */
 static int narrowed_child(void)
 {
     struct err err = {0};
-    int a = open("/dev/null", O_RDONLY), b = open("/dev/null", O_RDONLY), c = fcntl(a, F_DUPFD, 40);
+    int a = open("/dev/null", O_RDONLY), b = open("/dev/null", O_RDONLY), c = fcntl(a, F_DUPFD, 40),
+        d = fcntl(a, F_DUPFD, 20);
     struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct caps[_LINUX_CAPABILITY_U32S_3] = {0};
     if (syscall(SYS_capget, &head, caps) < 0)
@@ -152,11 +153,13 @@ static int narrowed_child(void)
     caps[0].inheritable = caps[0].permitted; /* what a change of ids does not clear */
     if (syscall(SYS_capset, &head, caps) < 0)
         return 6;
-    if (narrow(TEST_UID, c, -1, &err) < 0) {
+    const int keep[] = {c, -1, d}; /* in any order */
+    if (narrow("test", TEST_UID, keep, ARRAY_LEN(keep), &err) < 0) {
         (void)dprintf(2, "# %s\n", err.msg);
         return 1;
     }
-    if (fcntl(a, F_GETFD) >= 0 || fcntl(b, F_GETFD) >= 0 || fcntl(c, F_GETFD) != FD_CLOEXEC)
+    if (fcntl(a, F_GETFD) >= 0 || fcntl(b, F_GETFD) >= 0 || fcntl(c, F_GETFD) != FD_CLOEXEC ||
+        fcntl(d, F_GETFD) != FD_CLOEXEC)
         return 2;
     _cleanup_buf_ struct buf status = BUF_INIT(65536);
     if (fs_read_file(AT_FDCWD, "/proc/self/status", &status, NULL) < 0)

@@ -37,10 +37,9 @@ static int confined(probe run)
     int landlock = 0;
     (void)snprintf(state_dir, sizeof(state_dir), "%s/state", top);
     (void)snprintf(templates, sizeof(templates), "%s/templates", top);
-    const struct confine_opts opts = {state_dir, templates};
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || chdir(top) < 0)
         return 100;
-    if (confine(&opts, &landlock, &err) < 0) {
+    if (confine_daemon(state_dir, templates, &landlock, &err) < 0) {
         (void)dprintf(2, "# %s\n", err.msg);
         return 101;
     }

@@ -1,6 +1,6 @@
 /*
- * The stages by which silicad narrows itself. It starts as root with an arbitrary environment and
- * ends as a user that owns its database, and nothing else:
+ * The stages by which a program that faces strangers narrows itself. It starts as root with an
+ * arbitrary environment and ends as a user of its own, and nothing else:
  *
  *   1 descriptors   only 0, 1, 2 and the named ones are open; nothing passes an exec
  *   2 limits        many connections, no core dump: the memory holds tokens
@@ -11,9 +11,9 @@
  *   6 no new privs  set-user-id programs give nothing
  *   7 supervisor    its death ends us (SIGTERM: sandboxes live on), so that its successor can bind
  *
- * Landlock and seccomp come after it, when the configuration is read: see confine.c.
+ * Landlock and seccomp come after it, when what it needs is read: see confine.c.
  */
-#include "daemon/narrow.h"
+#include "confine/narrow.h"
 
 #include "base/cleanup.h"
 
@@ -30,19 +30,24 @@
 
 enum { NARROW_MAX_FDS = 65536, LAST_CAP_GUESS = 63 };
 
-static int stage_descriptors(int a, int b, struct err *err)
+/* The lowest of keep[n] that is `from` or above; -1 when there is none. */
+static int next_kept(const int *keep, size_t n, unsigned from)
 {
-    int low = a < b ? a : b, high = a < b ? b : a;
+    int next = -1;
+    for (size_t i = 0; i < n; i++)
+        if (keep[i] >= 0 && (unsigned)keep[i] >= from && (next < 0 || keep[i] < next))
+            next = keep[i];
+    return next;
+}
+
+static int stage_descriptors(const int *keep, size_t n, struct err *err)
+{
     unsigned from = 3;
-    const int keep[] = {low, high};
-    for (size_t i = 0; i < ARRAY_LEN(keep); i++) {
-        if (keep[i] < 3)
-            continue;
-        if ((unsigned)keep[i] > from && close_range(from, (unsigned)keep[i] - 1, 0) < 0)
+    for (int fd; (fd = next_kept(keep, n, from)) >= 0; from = (unsigned)fd + 1) {
+        if ((unsigned)fd > from && close_range(from, (unsigned)fd - 1, 0) < 0)
             return err_sys(err, -errno, "close inherited descriptors");
-        if (fcntl(keep[i], F_SETFD, FD_CLOEXEC) < 0)
-            return err_sys(err, -errno, "keep descriptor %d", keep[i]);
-        from = (unsigned)keep[i] + 1;
+        if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+            return err_sys(err, -errno, "keep descriptor %d", fd);
     }
     if (close_range(from, ~0u, 0) < 0)
         return err_sys(err, -errno, "close inherited descriptors");
@@ -134,10 +139,10 @@ static int stage_supervisor(pid_t parent, struct err *err)
     return 0;
 }
 
-int narrow(uint32_t uid, int keep_fd, int also_fd, struct err *err)
+int narrow(const char *program, uint32_t uid, const int *keep, size_t n_keep, struct err *err)
 {
     pid_t parent = getppid();
-    int r = stage_descriptors(keep_fd, also_fd, err);
+    int r = stage_descriptors(keep, n_keep, err);
     if (r == 0)
         r = stage_limits(err);
     if (r == 0)
@@ -150,5 +155,5 @@ int narrow(uint32_t uid, int keep_fd, int also_fd, struct err *err)
         r = stage_no_new_privs(err);
     if (r == 0)
         r = stage_supervisor(parent, err);
-    return r < 0 ? err_wrap(err, "narrow silicad") : 0;
+    return r < 0 ? err_wrap(err, "narrow %s", program) : 0;
 }
