@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "jail/cgroup_events.h"
 #include "net/sandbox_net.h"
 
 #include <fcntl.h>
@@ -20,6 +21,7 @@
 enum {
     FIRST_CGROUP_FD = 5, /* 0 /dev/null, 1 and 2 log, 3 JSON, 4 listening socket */
     TOLD_MAX_BYTES = 1024,
+    USAGE_FDS = 2, /* of usage_fds; behind them the counters */
     FILE_TEXT_BYTES = 256,
 };
 
@@ -32,7 +34,7 @@ struct start {
     struct sandbox_net net;
     int cgroup_fds[CGROUP_HIERARCHIES_MAX];
     unsigned n_cgroup_fds;
-    int usage_fds[2]; /* memory, processor time; -EBADF where not counted */
+    int usage_fds[USAGE_FDS + CGROUP_COUNTERS]; /* in the order of usage_members; or -EBADF */
     struct jail jail;
 };
 
@@ -117,6 +119,7 @@ static int make_groups(struct start *t, struct err *err)
         return r;
     t->s->parts |= PART_CGROUPS;
     cgroup_usage_fds(&t->h->cgroups, t->s->id, t->usage_fds);
+    cgroup_events_open(&t->h->cgroups, t->s->id, CGROUP_LEAF_USER, t->usage_fds + USAGE_FDS);
     return cgroup_user_fds(&t->h->cgroups, t->s->id, t->cgroup_fds, &t->n_cgroup_fds, err);
 }
 
@@ -129,8 +132,12 @@ static int make_network(struct start *t, struct err *err)
     return r;
 }
 
-/* In the order of usage_fds. */
-static const char *const usage_members[] = {"memoryUsageFd", "cpuUsageFd"};
+static const char *const usage_members[] = {
+    "memoryUsageFd",
+    "cpuUsageFd",
+    [USAGE_FDS + CGROUP_KILLS_FOR_MEMORY] = "memoryEventsFd",
+    [USAGE_FDS + CGROUP_REFUSED_FORKS] = "pidsEventsFd",
+};
 
 /* docs/design/0001: one JSON object in a pipe that it reads to its end. */
 static int tell_envd(struct start *t, struct err *err)
@@ -264,7 +271,9 @@ static int start(struct client *c, const struct priv_start *q, struct priv_insta
         return r;
     struct start t = {.q = q, .h = h, .s = sandbox_new(h, q->id)};
     t.userns_fd = t.lower_fd = t.layer_fd = t.null_fd = t.told_fd = -EBADF;
-    t.net.netns_fd = t.net.listen_fd = t.usage_fds[0] = t.usage_fds[1] = -EBADF;
+    t.net.netns_fd = t.net.listen_fd = -EBADF;
+    for (unsigned i = 0; i < ARRAY_LEN(t.usage_fds); i++)
+        t.usage_fds[i] = -EBADF;
     t.jail = (struct jail){.pid_fd = -EBADF, .go_fd = -EBADF, .report_fd = -EBADF};
     t.s->slot = slot;
     r = make_all(&t, err);
