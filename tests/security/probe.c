@@ -7,7 +7,11 @@
  * capabilities, in the limited control group, as envd starts its processes.
  *
  * The questions: probe_look.c (files, identity), probe_refused.c (system calls), probe_reach.c
- * (network), probe_take.c (using something up).
+ * (network), probe_take.c (using something up), probe_steps.c (any calls in a row), probe_filter.c
+ * (what the filters decide), probe_walk.c (what can be written).
+ *
+ * With an argument it is an ordinary program that answers this one question on its standard output:
+ * so it can be asked in a sandbox with envd as process 1.
  */
 #include "probe.h"
 
@@ -39,8 +43,9 @@ unsigned long probe_number(const char *s)
 
 static const struct probe_question *find(const char *name)
 {
-    const struct probe_question *const tables[] = {probe_look, probe_refused, probe_reach,
-                                                   probe_take};
+    static const struct probe_question *const tables[] = {
+        probe_look, probe_refused, probe_reach, probe_take, probe_steps, probe_filter, probe_walk,
+    };
     for (unsigned i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
         for (const struct probe_question *q = tables[i]; q->name != NULL; q++)
             if (strcmp(q->name, name) == 0)
@@ -85,14 +90,8 @@ static void ask_as(char *line)
     _exit(0);
 }
 
-static void serve(int fd)
+static void answer(char *line)
 {
-    char line[PROBE_LINE_BYTES];
-    FILE *in = fdopen(fcntl(fd, F_DUPFD_CLOEXEC, 3), "re");
-    probe_out = fdopen(fd, "we");
-    if (in == NULL || probe_out == NULL || fgets(line, sizeof(line), in) == NULL)
-        return;
-    line[strcspn(line, "\n")] = '\0';
     if (strncmp(line, "as ", 3) == 0) {
         (void)fflush(probe_out);
         pid_t pid = fork();
@@ -105,12 +104,28 @@ static void serve(int fd)
     } else {
         ask(line);
     }
+}
+
+static void serve(int fd)
+{
+    char line[PROBE_LINE_BYTES];
+    FILE *in = fdopen(fcntl(fd, F_DUPFD_CLOEXEC, 3), "re");
+    probe_out = fdopen(fd, "we");
+    if (in == NULL || probe_out == NULL || fgets(line, sizeof(line), in) == NULL)
+        return;
+    line[strcspn(line, "\n")] = '\0';
+    answer(line);
     (void)fclose(in);
     (void)fclose(probe_out);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc == 2) {
+        probe_out = stdout;
+        answer(argv[1]);
+        return fflush(probe_out) == 0 ? 0 : 3;
+    }
     char told[4096] = "";
     ssize_t n = read(3, told, sizeof(told) - 1);
     (void)close(3);

@@ -16,7 +16,8 @@ struct probe_question {
     unsigned n_args;  /* words; the last takes the rest of the line */
     void (*run)(char *const *arg);
 };
-extern const struct probe_question probe_look[], probe_refused[], probe_reach[], probe_take[];
+extern const struct probe_question probe_look[], probe_refused[], probe_reach[], probe_take[],
+    probe_steps[], probe_filter[], probe_walk[];
 
 /* "key ok", or "key ERRNO" of the call before when the result is negative. */
 void probe_tell(const char *key, long result);
