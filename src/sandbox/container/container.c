@@ -20,197 +20,18 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/ids.h"
-#include "base/list.h"
 #include "base/log.h"
-#include "priv/client.h"
+#include "sandbox/container/container_internal.h"
 #include "sandbox/container/known.h"
 
-#include <arpa/inet.h>
 #include <string.h>
 
-enum {
-    RETRY_MS = 50,
-    PATIENCE_MS = 5000, /* how long a request waits for the helper to be there */
-};
-
-struct container;
-
-enum request_kind { REQUEST_START, REQUEST_STOP, REQUEST_LIST, REQUEST_CHECK };
-
-struct request {
-    struct list node; /* in container.pending */
-    enum request_kind kind;
-    bool sent;
-    bool undo; /* a start in doubt: what is sent now is a stop for its id */
-    uint32_t seq;
-    uint64_t since_ns; /* when it began to wait for a connection */
-    char id[SANDBOX_ID_BYTES];
-    struct priv_start start;
-    union {
-        void (*started)(void *user, const struct driver_instance *inst, const struct err *err);
-        void (*done)(void *user, const struct err *err);
-    };
-    void (*each)(void *user, const char *id, const struct driver_instance *inst);
-    void *user;
-};
-
-struct container {
-    struct driver base;
-    uv_loop_t *loop;
-    char *path; /* owned */
-    struct priv_client client;
-    uint32_t hello_seq;
-    bool greeted;
-    uv_poll_t poll;
-    bool polling;
-    uv_timer_t timer;
-    unsigned handles;    /* open; the last one to close frees */
-    struct list pending; /* of struct request */
-    struct list known;   /* see known.h */
-    bool closing;
-};
+enum { RETRY_MS = 50, START_PATIENCE_MS = 5000 };
 
 static struct container *from_driver(struct driver *d)
 {
     return container_of(d, struct container, base);
 }
-
-static void connect_later(struct container *c);
-static void flush(struct container *c);
-
-/* ---- ends that were told, or missed ---- */
-
-static void report_exit(struct container *c, const char *id, const struct driver_exit *why)
-{
-    char copy[SANDBOX_ID_BYTES];
-    (void)snprintf(copy, sizeof(copy), "%s", id);
-    if (known_remove(&c->known, copy) && c->base.on_exit != NULL)
-        c->base.on_exit(c->base.on_exit_user, copy, why);
-}
-
-static void report_told(struct container *c, const struct priv_exit *e)
-{
-    static const enum driver_exit_cause causes[] = {
-        [PRIV_EXIT_UNKNOWN] = DRIVER_EXIT_UNKNOWN,
-        [PRIV_EXIT_CODE] = DRIVER_EXIT_CODE,
-        [PRIV_EXIT_SIGNAL] = DRIVER_EXIT_SIGNAL,
-        [PRIV_EXIT_MEMORY] = DRIVER_EXIT_MEMORY,
-    };
-    struct driver_exit why = {
-        .cause = e->cause < ARRAY_LEN(causes) ? causes[e->cause] : DRIVER_EXIT_UNKNOWN,
-        .status = e->status,
-        .reason = e->reason,
-    };
-    report_exit(c, e->id, &why);
-}
-
-static void report_event(struct container *c, const struct priv_event *e)
-{
-    static const enum driver_event kinds[] = {
-        [PRIV_EVENT_MEMORY] = DRIVER_EVENT_MEMORY,
-        [PRIV_EVENT_PIDS] = DRIVER_EVENT_PIDS,
-        [PRIV_EVENT_DISK] = DRIVER_EVENT_DISK,
-        [PRIV_EVENT_INODES] = DRIVER_EVENT_INODES,
-    };
-    if (e->kind >= PRIV_EVENT_MEMORY && e->kind < ARRAY_LEN(kinds) && c->base.on_event != NULL)
-        c->base.on_event(c->base.on_exit_user, e->id, kinds[e->kind], e->count);
-}
-
-static void report_unseen(struct container *c)
-{
-    static const struct driver_exit why = {.cause = DRIVER_EXIT_UNKNOWN,
-                                           .reason = "ended while silica-priv was away"};
-    list_for_each_safe(it, next, &c->known)
-    {
-        struct known *k = container_of(it, struct known, node);
-        if (!k->seen)
-            report_exit(c, k->id, &why);
-    }
-}
-
-/* ---- requests ---- */
-
-static struct request *request_new(struct container *c, enum request_kind kind, const char *id,
-                                   void *user)
-{
-    struct request *q = xnew(struct request);
-    q->kind = kind;
-    q->user = user;
-    q->since_ns = clock_monotonic_ns();
-    (void)snprintf(q->id, sizeof(q->id), "%s", id);
-    list_append(&c->pending, &q->node);
-    return q;
-}
-
-static void instance_from(const struct priv_instance *p, struct driver_instance *ret)
-{
-    *ret = (struct driver_instance){
-        .addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(p->addr)},
-        .slot = p->slot,
-        .pid_start = p->pid_start,
-        .pid = p->pid,
-    };
-}
-
-/* Takes it off the list first: the callback may start the next one. */
-static void request_finish(struct request *q, const struct priv_instance *inst,
-                           const struct err *err)
-{
-    struct driver_instance out = {0};
-    list_remove(&q->node);
-    if (inst != NULL)
-        instance_from(inst, &out);
-    if (q->kind == REQUEST_START)
-        q->started(q->user, err == NULL ? &out : NULL, err);
-    else if (q->kind != REQUEST_CHECK)
-        q->done(q->user, err);
-    explicit_bzero(&q->start, sizeof(q->start)); /* it holds the control secret */
-    free(q);
-}
-
-static int request_send(struct container *c, struct request *q, struct err *err)
-{
-    struct priv_stop stop = {0};
-    struct priv_list list = {0};
-    if (q->kind == REQUEST_START && !q->undo)
-        return priv_client_send(&c->client, PRIV_START, &q->start, sizeof(q->start), &q->seq, err);
-    if (q->kind == REQUEST_LIST || q->kind == REQUEST_CHECK)
-        return priv_client_send(&c->client, PRIV_LIST, &list, sizeof(list), &q->seq, err);
-    (void)snprintf(stop.id, sizeof(stop.id), "%s", q->id);
-    return priv_client_send(&c->client, PRIV_STOP, &stop, sizeof(stop), &q->seq, err);
-}
-
-static struct request *request_find(struct container *c, uint32_t seq)
-{
-    list_for_each_safe(it, next, &c->pending)
-    {
-        struct request *q = container_of(it, struct request, node);
-        if (q->sent && q->seq == seq)
-            return q;
-    }
-    return NULL;
-}
-
-/* Sends what waits. What does not fit now is tried again by the timer. */
-static void flush(struct container *c)
-{
-    if (!c->greeted)
-        return;
-    list_for_each_safe(it, next, &c->pending)
-    {
-        struct request *q = container_of(it, struct request, node);
-        if (q->sent)
-            continue;
-        if (request_send(c, q, NULL) < 0) {
-            connect_later(c);
-            return;
-        }
-        q->sent = true;
-    }
-}
-
-/* ---- the connection ---- */
 
 static void stop_polling(struct container *c)
 {
@@ -261,7 +82,7 @@ static void disconnected(struct container *c)
         q->sent = false;
         q->since_ns = clock_monotonic_ns();
     }
-    connect_later(c);
+    container_connect_later(c);
 }
 
 static void start_check(struct container *c)
@@ -299,7 +120,7 @@ static void on_reply(struct container *c, const struct priv_reply *reply)
         }
         c->greeted = true;
         start_check(c);
-        flush(c);
+        requests_flush(c);
         return;
     }
     struct request *q = request_find(c, reply->head.seq);
@@ -310,7 +131,7 @@ static void on_reply(struct container *c, const struct priv_reply *reply)
         return;
     }
     if (q->kind == REQUEST_CHECK && reply->error == 0)
-        report_unseen(c);
+        told_nothing(c);
     if (q->kind == REQUEST_STOP && reply->error == 0)
         (void)known_remove(&c->known, q->id);
     request_finish(q, NULL, reply->error < 0 ? &err : NULL);
@@ -328,7 +149,7 @@ static void on_item(struct container *c, const struct priv_item *item)
     if (q->kind != REQUEST_LIST)
         return;
     known_add(&c->known, item->inst.id);
-    instance_from(&item->inst, &inst);
+    request_instance(&item->inst, &inst);
     q->each(q->user, item->inst.id, &inst);
 }
 
@@ -347,9 +168,9 @@ static void on_readable(uv_poll_t *handle, int status, int events)
         else if (p.head.op == PRIV_ITEM)
             on_item(c, &p.item);
         else if (p.head.op == PRIV_EVENT)
-            report_event(c, &p.event);
+            told_event(c, &p.event);
         else
-            report_told(c, &p.exit);
+            told_exit(c, &p.exit);
     }
     if (r == -EPIPE && !c->closing)
         disconnected(c);
@@ -376,29 +197,13 @@ static int try_connect(struct container *c, struct err *err)
     return 0;
 }
 
-/* Requests that waited too long for the helper are answered; a stop in doubt included. */
-static void give_up_waiting(struct container *c)
-{
-    struct err err;
-    uint64_t now = clock_monotonic_ns();
-    list_for_each_safe(it, next, &c->pending)
-    {
-        struct request *q = container_of(it, struct request, node);
-        if (q->sent || now - q->since_ns < PATIENCE_MS * NS_PER_MS)
-            continue;
-        (void)err_set(&err, -EPIPE, ERR_UNAVAILABLE, "silica-priv does not answer");
-        request_finish(q, NULL, &err);
-        return; /* the callback may have changed the list; the timer comes again */
-    }
-}
-
 static void on_timer(uv_timer_t *timer)
 {
     struct container *c = timer->data;
     if (!c->polling && try_connect(c, NULL) < 0)
         c->greeted = false;
-    flush(c);
-    give_up_waiting(c);
+    requests_flush(c);
+    requests_give_up(c);
     if (c->closing)
         return;
     bool waiting = false;
@@ -408,7 +213,7 @@ static void on_timer(uv_timer_t *timer)
         (void)uv_timer_stop(timer);
 }
 
-static void connect_later(struct container *c)
+void container_connect_later(struct container *c)
 {
     if (!c->closing && !uv_is_active((uv_handle_t *)&c->timer))
         (void)uv_timer_start(&c->timer, on_timer, RETRY_MS, RETRY_MS);
@@ -421,7 +226,7 @@ static void send_soon(struct container *c, struct request *q)
     if (c->greeted && request_send(c, q, NULL) == 0)
         q->sent = true;
     else
-        connect_later(c);
+        container_connect_later(c);
 }
 
 static void container_start(struct driver *d, const struct driver_start *start,
@@ -516,7 +321,7 @@ int container_driver_new(uv_loop_t *loop, const char *priv_socket, struct driver
     }
     c->timer.data = c;
     c->handles = 1;
-    uint64_t deadline = clock_monotonic_ns() + PATIENCE_MS * NS_PER_MS;
+    uint64_t deadline = clock_monotonic_ns() + START_PATIENCE_MS * NS_PER_MS;
     while ((r = try_connect(c, err)) < 0 && clock_monotonic_ns() < deadline)
         uv_sleep(RETRY_MS); /* before anything is served: nobody waits for the loop yet */
     if (r < 0) {
