@@ -63,3 +63,12 @@ void id_new_uuid(char dst[static 37])
         d += snprintf(d, 3, "%02x", b[i]);
     }
 }
+
+int id_slot_of_addr(unsigned instance, uint32_t addr)
+{
+    uint32_t first = SLOT_NET_BASE + instance * SLOTS_PER_INSTANCE * SLOT_ADDRS;
+    if (instance >= INSTANCE_MAX || addr < first || addr % SLOT_ADDRS != SLOT_SANDBOX_AT)
+        return -1;
+    uint32_t slot = (addr - first) / SLOT_ADDRS;
+    return slot < SLOTS_PER_INSTANCE ? (int)slot : -1;
+}

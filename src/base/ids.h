@@ -44,4 +44,8 @@ enum { DNS_PORT_BASE = 5310 }; /* plus the instance number, UDP and TCP */
 #define SLOT_NET_BASE      0xc6120000u /* 198.18.0.0 */
 #define SANDBOX_INNER_ADDR 0xa9fe0015u /* 169.254.0.21/30 */
 #define SANDBOX_GATEWAY    0xa9fe0016u /* 169.254.0.22 */
+enum { SLOT_ADDRS = 4, SLOT_HOST_AT = 1, SLOT_SANDBOX_AT = 2 };
 enum { ENVD_PORT = 49983 };
+
+/* The slot of the instance's sandbox with this outer address (host byte order); -1 when it is none. */
+int id_slot_of_addr(unsigned instance, uint32_t addr);

@@ -169,13 +169,30 @@ static void test_list(void **state)
     assert_true(list_empty(&head));
 }
 
+static void test_slot_of_addr(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned instance;
+        uint32_t addr;
+        int slot;
+    } cases[] = {
+        {0, 0xc6120002, 0},   {0, 0xc6120006, 1},  {0, 0xc6121ffe, 2047},  {0, 0xc6120000, -1},
+        {0, 0xc6120001, -1},  {0, 0xc6120003, -1}, {0, 0xc611fffe, -1},    {0, 0xc6122002, -1},
+        {1, 0xc6122002, 0},   {1, 0xc6121ffe, -1}, {15, 0xc613fffe, 2047}, {15, 0xc6140002, -1},
+        {16, 0xc6140002, -1}, {0, 0, -1},          {0, 0xfffffffe, -1},    {0, 0x7f000002, -1},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        assert_int_equal(id_slot_of_addr(cases[i].instance, cases[i].addr), cases[i].slot);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_validation), cmocka_unit_test(test_new_ids),
         cmocka_unit_test(test_uuid),       cmocka_unit_test(test_random_text),
         cmocka_unit_test(test_random_hex), cmocka_unit_test(test_ranges),
-        cmocka_unit_test(test_list),
+        cmocka_unit_test(test_list),       cmocka_unit_test(test_slot_of_addr),
     };
     return cmocka_run_group_tests_name("base/ids", tests, NULL, NULL);
 }
