@@ -37,7 +37,31 @@ static const char step_1[] =
     ") STRICT;"
     "INSERT INTO counters (name, value) VALUES ('lifecycle', 0);";
 
-static const char *const steps[] = {step_1};
+/*
+ * Why a sandbox ends and which limits it met are written when they are known, so that its last event
+ * can be written by whoever removes the row. The indexes of `events` hold all that a question about
+ * events filters by, so that rows that are not asked for are not read.
+ */
+static const char step_2[] =
+    "ALTER TABLE sandboxes ADD COLUMN build_id TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE sandboxes ADD COLUMN hits_memory INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE sandboxes ADD COLUMN hits_pids INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE sandboxes ADD COLUMN hits_disk INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE sandboxes ADD COLUMN hits_inodes INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE sandboxes ADD COLUMN end_cause TEXT;"
+    "ALTER TABLE sandboxes ADD COLUMN end_text TEXT;"
+    "ALTER TABLE sandboxes ADD COLUMN ended_ns INTEGER NOT NULL DEFAULT 0;"
+    "CREATE TABLE events ("
+    "  seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL,"
+    "  sandbox TEXT NOT NULL, team TEXT NOT NULL, template_id TEXT NOT NULL, build_id TEXT NOT "
+    "NULL,"
+    "  lifecycle INTEGER NOT NULL, type INTEGER NOT NULL CHECK (type BETWEEN 1 AND 31),"
+    "  time_ns INTEGER NOT NULL, data TEXT NOT NULL"
+    ") STRICT;"
+    "CREATE INDEX events_of_team ON events (team, seq, type);"
+    "CREATE INDEX events_of_sandbox ON events (sandbox, team, seq, type);";
+
+static const char *const steps[] = {step_1, step_2};
 enum { SCHEMA_VERSION = ARRAY_LEN(steps) };
 
 static int version_get(struct store_conn *wr, unsigned *ret, struct err *err)

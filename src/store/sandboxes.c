@@ -47,20 +47,25 @@ static void bind_row(struct query *q, const struct sandbox_row *row, uint64_t li
     query_i64(q, at++, row->slot);
     query_i64(q, at++, row->pid);
     query_i64(q, at++, (int64_t)row->pid_start);
+    query_text(q, at++, row->build_id != NULL ? row->build_id : "");
 }
 
-/* Column order of the table, bind_row() and read_row(). */
+/* Column order of bind_row() and read_row(). */
 #define COLUMNS                                                                                    \
     "id, team, template_id, alias, driver, state, lifecycle, created_ns, started_ns, end_ns,"      \
     " memory_bytes, cpu_millis, pids, disk_bytes, internet, envd_token, traffic_token,"            \
-    " control_secret, mask_host, network_json, metadata, slot, pid, pid_start"
+    " control_secret, mask_host, network_json, metadata, slot, pid, pid_start, build_id"
+
+/* What a row gets only later in its life. */
+#define LATER_COLUMNS                                                                              \
+    "hits_memory, hits_pids, hits_disk, hits_inodes, end_cause, end_text, ended_ns"
 
 static int row_insert(struct store *s, const struct sandbox_row *row, uint64_t lifecycle,
                       struct err *err)
 {
     static const char sql[] = "INSERT INTO sandboxes (" COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6,"
                               " ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,"
-                              " ?21, ?22, ?23, ?24)";
+                              " ?21, ?22, ?23, ?24, ?25)";
     _cleanup_query_ struct query q = {0};
     int r = query_open(&s->wr, sql, &q, err);
     if (r < 0)
@@ -70,43 +75,28 @@ static int row_insert(struct store *s, const struct sandbox_row *row, uint64_t l
     return r < 0 ? r : 0;
 }
 
-/* One statement by itself, such as BEGIN. */
-static int run_alone(struct store *s, const char *sql, struct err *err)
+static int insert_begun(struct store *s, const struct sandbox_row *row, uint64_t *ret_lifecycle,
+                        struct err *err)
 {
-    _cleanup_query_ struct query q = {0};
-    int r = query_open(&s->wr, sql, &q, err);
-    if (r == 0)
-        r = query_step(&q, err);
-    return r < 0 ? r : 0;
-}
-
-static int insert_locked(struct store *s, const struct sandbox_row *row, uint64_t *ret_lifecycle,
-                         struct err *err)
-{
-    static const char begin[] = "BEGIN IMMEDIATE", commit[] = "COMMIT", rollback[] = "ROLLBACK";
     uint64_t lifecycle = 0;
-    int r = run_alone(s, begin, err);
-    if (r < 0)
-        return r;
-    r = lifecycle_next(s, &lifecycle, err);
+    int r = lifecycle_next(s, &lifecycle, err);
     if (r == 0)
         r = row_insert(s, row, lifecycle, err);
     if (r == 0)
-        r = run_alone(s, commit, err);
-    if (r < 0) {
-        (void)run_alone(s, rollback, NULL); /* may have been rolled back already; r says why */
-        return r;
-    }
-    *ret_lifecycle = lifecycle;
-    return 0;
+        *ret_lifecycle = lifecycle;
+    return r;
 }
 
 int store_sandbox_insert(struct store *s, const struct sandbox_row *row, uint64_t *ret_lifecycle,
                          struct err *err)
 {
-    (void)pthread_mutex_lock(&s->wr.lock); /* one thread from BEGIN to COMMIT */
-    int r = insert_locked(s, row, ret_lifecycle, err);
-    (void)pthread_mutex_unlock(&s->wr.lock);
+    uint64_t lifecycle = 0;
+    int r = store_begin(s, err);
+    if (r < 0)
+        return r;
+    r = store_finish(s, insert_begun(s, row, &lifecycle, err), err);
+    if (r == 0)
+        *ret_lifecycle = lifecycle;
     return r;
 }
 
@@ -128,6 +118,37 @@ int store_sandbox_set_state(struct store *s, const char *id, const char *state, 
         return r;
     query_text(&q, 1, id);
     query_text(&q, 2, state);
+    return run_on_row(&q, id, err);
+}
+
+int store_sandbox_set_ending(struct store *s, const struct sandbox_row *row, struct err *err)
+{
+    static const char sql[] = "UPDATE sandboxes SET state = ?2, end_cause = ?3, end_text = ?4,"
+                              " ended_ns = ?5 WHERE id = ?1";
+    _cleanup_query_ struct query q = {0};
+    int r = query_open(&s->wr, sql, &q, err);
+    if (r < 0)
+        return r;
+    query_text(&q, 1, row->id);
+    query_text(&q, 2, row->state);
+    query_text(&q, 3, row->end_cause);
+    query_text(&q, 4, row->end_text);
+    query_i64(&q, 5, row->ended_ns);
+    return run_on_row(&q, row->id, err);
+}
+
+int store_sandbox_set_hits(struct store *s, const char *id,
+                           const uint32_t hits[static SANDBOX_HITS], struct err *err)
+{
+    static const char sql[] = "UPDATE sandboxes SET hits_memory = ?2, hits_pids = ?3,"
+                              " hits_disk = ?4, hits_inodes = ?5 WHERE id = ?1";
+    _cleanup_query_ struct query q = {0};
+    int r = query_open(&s->wr, sql, &q, err);
+    if (r < 0)
+        return r;
+    query_text(&q, 1, id);
+    for (int i = 0; i < SANDBOX_HITS; i++)
+        query_i64(&q, 2 + i, hits[i]);
     return run_on_row(&q, id, err);
 }
 
@@ -169,8 +190,7 @@ int store_sandbox_delete(struct store *s, const char *id, struct err *err)
     if (r < 0)
         return r;
     query_text(&q, 1, id);
-    r = query_run(&q, err);
-    return r < 0 ? r : 0;
+    return query_run(&q, err);
 }
 
 static struct sandbox_row read_row(struct query *q)
@@ -200,13 +220,20 @@ static struct sandbox_row read_row(struct query *q)
         .slot = (uint32_t)query_col_i64(q, 21),
         .pid = (int32_t)query_col_i64(q, 22),
         .pid_start = (uint64_t)query_col_i64(q, 23),
+        .build_id = query_col_text(q, 24),
+        .hits = {(uint32_t)query_col_i64(q, 25), (uint32_t)query_col_i64(q, 26),
+                 (uint32_t)query_col_i64(q, 27), (uint32_t)query_col_i64(q, 28)},
+        .end_cause = query_col_text_or_null(q, 29),
+        .end_text = query_col_text_or_null(q, 30),
+        .ended_ns = query_col_i64(q, 31),
     };
 }
 
 int store_sandbox_each(struct store *s, int (*each)(const struct sandbox_row *row, void *user),
                        void *user, struct err *err)
 {
-    static const char sql[] = "SELECT " COLUMNS " FROM sandboxes ORDER BY created_ns, id";
+    static const char sql[] =
+        "SELECT " COLUMNS ", " LATER_COLUMNS " FROM sandboxes ORDER BY created_ns, id";
     _cleanup_query_ struct query q = {0};
     int r = query_open(&s->rd, sql, &q, err);
     while (r == 0 && (r = query_step(&q, err)) > 0) {

@@ -17,6 +17,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#define DAY_NS (INT64_C(86400) * 1000000000)
+
 /* Makes the file with the folder's owner, if it is not there. */
 static int make_file(const char *dir, const char *path, struct err *err)
 {
@@ -89,6 +91,8 @@ int store_open(const char *path, struct store **ret, struct err *err)
     if (s == NULL)
         return err_sys(err, -ENOMEM, "open the database");
     locks_init(s);
+    s->keep = (struct event_keep){
+        .all = EVENTS_ALL_MAX, .each = EVENTS_EACH_MAX, .ns = EVENTS_KEEP_DAYS * DAY_NS};
     char dir[PATH_MAX];
     int r = resolve(path, dir, s->path, err);
     if (r == 0)
@@ -118,4 +122,41 @@ void store_close(struct store *s)
     conn_close(&s->rd);
     conn_close(&s->wr); /* last: the last connection checkpoints the log */
     free(s);
+}
+
+/* One statement by itself, such as BEGIN. */
+static int run_alone(struct store *s, const char *sql, struct err *err)
+{
+    _cleanup_query_ struct query q = {0};
+    int r = query_open(&s->wr, sql, &q, err);
+    if (r == 0)
+        r = query_step(&q, err);
+    return r < 0 ? r : 0;
+}
+
+int store_begin(struct store *s, struct err *err)
+{
+    static const char begin[] = "BEGIN IMMEDIATE";
+    (void)pthread_mutex_lock(&s->wr.lock); /* recursive; cannot fail */
+    int r = s->begun == 0 ? run_alone(s, begin, err) : 0;
+    if (r < 0) {
+        (void)pthread_mutex_unlock(&s->wr.lock);
+        return r;
+    }
+    s->begun++;
+    return 0;
+}
+
+int store_finish(struct store *s, int result, struct err *err)
+{
+    static const char commit[] = "COMMIT", rollback[] = "ROLLBACK";
+    int r = result;
+    if (--s->begun == 0) {
+        int kept = r >= 0 ? run_alone(s, commit, err) : 0;
+        r = kept < 0 ? kept : r;
+        if (r < 0)
+            (void)run_alone(s, rollback, NULL); /* may have been rolled back already; r says why */
+    }
+    (void)pthread_mutex_unlock(&s->wr.lock);
+    return r;
 }

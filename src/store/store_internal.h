@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "store/events.h"
 #include "store/store.h"
 
 #include <pthread.h>
@@ -20,7 +21,7 @@
 enum {
     STORE_BUSY_TIMEOUT_MS = 5000, /* a write waits so long for another process: `silica key` */
     STORE_READ_TIMEOUT_MS = 500,  /* a read waits for recovery only, and may be the loop's */
-    STORE_STATEMENTS_MAX = 32,    /* distinct statements of one connection */
+    STORE_STATEMENTS_MAX = 64,    /* distinct statements of one connection */
     STORE_PATH_MAX = 4096,
 };
 
@@ -39,6 +40,8 @@ struct store_conn {
 struct store {
     char path[STORE_PATH_MAX];
     struct store_conn rd, wr;
+    unsigned begun; /* depth of store_begin(); under wr.lock */
+    struct event_keep keep;
 };
 
 struct query {

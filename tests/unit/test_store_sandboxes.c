@@ -43,6 +43,7 @@ static struct sandbox_row row_of(const char *id)
         .slot = 7,
         .pid = 8,
         .pid_start = 9,
+        .build_id = "00000000-0000-4000-8000-000000000000",
     };
 }
 
@@ -73,7 +74,8 @@ static struct {
     unsigned n;
     char ids[4][32], state[16], metadata[64];
     struct sandbox_row row;
-    bool traffic_null, mask_empty;
+    char build_id[40], end_cause[16], end_text[64];
+    bool traffic_null, mask_empty, no_end;
 } seen;
 
 static int see(const struct sandbox_row *row, void *user)
@@ -83,6 +85,12 @@ static int see(const struct sandbox_row *row, void *user)
     (void)snprintf(seen.state, sizeof(seen.state), "%s", row->state);
     (void)snprintf(seen.metadata, sizeof(seen.metadata), "%s", row->metadata);
     seen.row = *row; /* its numbers; the strings are borrowed */
+    (void)snprintf(seen.build_id, sizeof(seen.build_id), "%s", row->build_id);
+    seen.no_end = row->end_cause == NULL && row->end_text == NULL;
+    if (row->end_cause != NULL)
+        (void)snprintf(seen.end_cause, sizeof(seen.end_cause), "%s", row->end_cause);
+    if (row->end_text != NULL)
+        (void)snprintf(seen.end_text, sizeof(seen.end_text), "%s", row->end_text);
     seen.traffic_null = row->traffic_token == NULL;
     seen.mask_empty = row->mask_host != NULL && row->mask_host[0] == '\0';
     return 0;
@@ -115,6 +123,7 @@ static void test_round_trip(void **state)
     assert_int_equal(seen.row.slot, 7);
     assert_int_equal(seen.row.pid, 8);
     assert_int_equal(seen.row.pid_start, 9);
+    assert_string_equal(seen.build_id, row.build_id);
     assert_true(seen.traffic_null);
     assert_true(seen.mask_empty);
 }
@@ -147,7 +156,22 @@ static void test_moves(void **state)
     look();
     assert_string_equal(seen.state, "killing");
     assert_int_equal(seen.row.end_ns, 40);
-    assert_int_equal(store_sandbox_delete(store, "itwo", NULL), 0);
+    const uint32_t hits[SANDBOX_HITS] = {1, 2, 3, UINT32_MAX};
+    assert_int_equal(store_sandbox_set_hits(store, "ione", hits, NULL), 0);
+    assert_int_equal(store_sandbox_set_hits(store, "inone", hits, NULL), -ENOENT);
+    look();
+    assert_memory_equal(seen.row.hits, hits, sizeof(hits));
+    assert_true(seen.no_end);
+    row.state = "killing";
+    row.end_cause = "exit";
+    row.end_text = "its init was killed (signal 9)";
+    row.ended_ns = 50;
+    assert_int_equal(store_sandbox_set_ending(store, &row, NULL), 0);
+    look();
+    assert_string_equal(seen.end_cause, "exit");
+    assert_string_equal(seen.end_text, row.end_text);
+    assert_int_equal(seen.row.ended_ns, 50);
+    assert_int_equal(store_sandbox_delete(store, "itwo", NULL), 1);
     assert_int_equal(store_sandbox_delete(store, "itwo", NULL), 0);
     look();
     assert_int_equal(seen.n, 1);
