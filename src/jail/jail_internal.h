@@ -1,6 +1,7 @@
 /* Shared by the files that run in the child, between clone and exec: see child.c. */
 #pragma once
 
+#include "base/mounts.h"
 #include "jail/jail.h"
 
 /* The steps of the child, in order. Names in jail.c, checked by static_assert. */
@@ -55,11 +56,6 @@ struct jail_node {
 extern const struct jail_node jail_dev_nodes[];
 extern const char *const jail_proc_read_only[], *const jail_proc_masked[], *const jail_sys_masked[];
 
-struct fs_option {
-    const char *key, *value; /* value NULL: a flag */
-};
-/* A new file system as a detached mount; returns its descriptor or a negative errno. */
-int jail_new_fs(const char *type, const struct fs_option *options, unsigned n, unsigned attrs);
 /* Mount mnt_fd on the folder `name` of dir_fd, which is made if missing. No links are followed. */
 int jail_attach(int mnt_fd, int dir_fd, const char *name);
 /* Open below dir_fd without following any symbolic link, staying below. */

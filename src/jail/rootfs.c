@@ -33,7 +33,7 @@ int jail_mount_stage(struct jail_child *c)
     static const struct fs_option options[] = {{"size", "64k"}, {"mode", "700"}};
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return -errno;
-    int fd = jail_new_fs("tmpfs", options, ARRAY_LEN(options), 0);
+    int fd = fs_new_mount("tmpfs", options, ARRAY_LEN(options), 0);
     if (fd < 0)
         return fd;
     c->stage_fd = fd;
@@ -85,7 +85,7 @@ int jail_mount_overlay(struct jail_child *c)
         r = leave_reserve_alone();
     if (r < 0)
         return r;
-    c->root_fd = jail_new_fs("overlay", options, ARRAY_LEN(options), MOUNT_ATTR_NODEV);
+    c->root_fd = fs_new_mount("overlay", options, ARRAY_LEN(options), MOUNT_ATTR_NODEV);
     if (c->root_fd < 0)
         return c->root_fd;
     struct statvfs st;

@@ -68,7 +68,7 @@ static int make_links(int dev)
 static int attach_new(int dir, const char *name, const char *type, const struct fs_option *options,
                       unsigned n, unsigned attrs)
 {
-    _cleanup_close_ int fd = jail_new_fs(type, options, n, attrs);
+    _cleanup_close_ int fd = fs_new_mount(type, options, n, attrs);
     return fd < 0 ? fd : jail_attach(fd, dir, name);
 }
 
@@ -95,7 +95,7 @@ int jail_mount_dev(struct jail_child *c)
     (void)snprintf(uid, sizeof(uid), "%u", c->spec->uid_base); /* fits: 10 digits at most */
     const struct fs_option dev[] = {{"mode", "755"}, {"size", "64k"}, {"uid", uid}, {"gid", uid}};
     const struct fs_option shm[] = {{"mode", "1777"}, {"uid", uid}, {"gid", uid}};
-    c->dev_fd = jail_new_fs("tmpfs", dev, ARRAY_LEN(dev), dev_attrs);
+    c->dev_fd = fs_new_mount("tmpfs", dev, ARRAY_LEN(dev), dev_attrs);
     if (c->dev_fd < 0)
         return c->dev_fd;
     int r = jail_attach(c->dev_fd, c->root_fd, "dev");
@@ -131,7 +131,7 @@ static int mask(const struct jail_child *c, int dir, const char *path)
         return errno == ENOENT || errno == EACCES ? 0 : -errno;
     _cleanup_close_ int cover =
         S_ISDIR(st.st_mode)
-            ? jail_new_fs("tmpfs", options, ARRAY_LEN(options), MOUNT_ATTR_RDONLY | quiet_attrs)
+            ? fs_new_mount("tmpfs", options, ARRAY_LEN(options), MOUNT_ATTR_RDONLY | quiet_attrs)
             : open_tree(c->dev_fd, "null", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
     if (cover < 0)
         return S_ISDIR(st.st_mode) ? cover : -errno;
@@ -151,7 +151,7 @@ static int cover_all(const struct jail_child *c, int dir, const char *const *rea
 
 int jail_mount_proc(struct jail_child *c)
 {
-    _cleanup_close_ int fd = jail_new_fs("proc", NULL, 0, quiet_attrs);
+    _cleanup_close_ int fd = fs_new_mount("proc", NULL, 0, quiet_attrs);
     if (fd < 0)
         return fd;
     int r = jail_attach(fd, c->root_fd, "proc");
@@ -161,7 +161,7 @@ int jail_mount_proc(struct jail_child *c)
 int jail_mount_sys(struct jail_child *c)
 {
     static const char *const none[] = {NULL};
-    _cleanup_close_ int fd = jail_new_fs("sysfs", NULL, 0, MOUNT_ATTR_RDONLY | quiet_attrs);
+    _cleanup_close_ int fd = fs_new_mount("sysfs", NULL, 0, MOUNT_ATTR_RDONLY | quiet_attrs);
     if (fd < 0)
         return fd;
     int r = jail_attach(fd, c->root_fd, "sys");
