@@ -172,6 +172,3 @@ uint64_t process_start_time(pid_t pid);
 
 /* adopt.c: takes over what lives, removes what does not */
 int adopt_all(struct helper *h, struct err *err);
-
-/* narrow.c */
-int narrow(struct err *err);

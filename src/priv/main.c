@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "priv/narrow.h"
 
 #include <stdlib.h>
 #include <sys/epoll.h>

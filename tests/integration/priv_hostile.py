@@ -13,6 +13,8 @@ import harness  # noqa: E402
 from harness import HEAD, HELLO, LIST, START, STOP  # noqa: E402
 
 GOOD = harness.Client.start_body
+# chown dac_override fowner fsetid kill setgid setuid setpcap net_admin sys_ptrace sys_admin sys_resource mknod setfcap
+KEPT_CAPS = (0, 1, 3, 4, 5, 6, 7, 8, 12, 19, 21, 24, 27, 31)
 
 
 def ended(c):
@@ -52,6 +54,26 @@ def cases():
     yield "a secret without a terminator", HEAD.pack(START, 1) + GOOD(secret="a" * 72)
     yield "an internet flag of 2", HEAD.pack(START, 1) + GOOD(internet=2)
     yield "a reserved field", HEAD.pack(START, 1) + GOOD(reserved=1)
+
+
+def limit(h, name):
+    with open(f"/proc/{h.process.pid}/limits", encoding="ascii") as f:
+        return next(tuple(line[26:].split()[:2]) for line in f if line.startswith(name))
+
+
+def status_of(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as f:
+        return dict(map(str.strip, line.split(":", 1)) for line in f)
+
+
+def narrowed(tap, h):
+    """What the kernel says of the running helper."""
+    status = status_of(h.process.pid)
+    kept = sum(1 << cap for cap in KEPT_CAPS) & int(status_of("self")["CapBnd"], 16)
+    tap.equal([int(status[name], 16) for name in ("CapPrm", "CapEff", "CapBnd", "CapInh", "CapAmb")],
+              [kept, kept, kept, 0, 0], "the helper has its capabilities and no others, and can get none back")
+    tap.equal((status["Seccomp"], status["NoNewPrivs"]), ("2", "0"), "it has a seccomp filter; sudo works inside")
+    tap.equal(limit(h, "Max core file size"), ("0", "0"), "it leaves no core dump")
 
 
 def strangers(tap, h):
@@ -137,6 +159,7 @@ def main():
     tap, h = harness.Tap(), harness.Helper()
     try:
         before = h.snapshot()
+        narrowed(tap, h)
         strangers(tap, h)
         before_hello(tap, h)
         for what, packet in cases():

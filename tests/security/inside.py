@@ -48,7 +48,7 @@ def rights(tap, facts):
     for name in ("CapInh", "CapAmb"):
         tap.equal(s[name], "0" * 16, f"{name} is empty")
     tap.equal(s["Seccomp"], "2", "seccomp filters are in force")
-    tap.equal(s["Seccomp_filters"], "2", "both of them")
+    tap.equal(s["Seccomp_filters"], "3", "its two, and the helper's below them")
     tap.equal(s["NoNewPrivs"], "0", "no_new_privs is not set: sudo must work")
 
 
