@@ -5,7 +5,7 @@
  * Two programs, because an allow-list cannot say "this call, but not with that argument" for a
  * value among many:
  *   deny   answers for arguments: namespaces in clone() and unshare(), terminal ioctls, socket
- *          families and protocols; everything else passes.
+ *          families, types and protocols; everything else passes.
  *   allow  lists calls: allowed, EPERM for what is known and refused, ENOSYS for the rest, so that
  *          programs fall back as on an older kernel. clone3() gets ENOSYS: its flags lie in memory
  *          where a filter cannot look, and every C library then uses clone().
@@ -16,6 +16,7 @@
 #include "base/cleanup.h"
 #include "jail/seccomp_list.h"
 
+#include <fcntl.h>
 #include <linux/netlink.h>
 #include <linux/sched.h>
 #include <netinet/in.h>
@@ -83,18 +84,33 @@ static int deny_ioctls(scmp_filter_ctx ctx)
 
 /*
  * Unix, IPv4, IPv6 and netlink only. vsock reaches past network namespaces, the others are seldom
- * used kernel code. Compared as 64 bits: an odd upper half falls into the last rule.
+ * used kernel code. Compared as 64 bits: an odd upper half falls into the last rule. Pairs are unix
+ * sockets: of other families the kernel loads the module and makes both before it says no.
  */
 static int deny_families(scmp_filter_ctx ctx)
 {
     const uint32_t refuse = SCMP_ACT_ERRNO(EAFNOSUPPORT);
-    int r = 0;
+    int r = seccomp_rule_add(ctx, refuse, SCMP_SYS(socketpair), 1, SCMP_A0(SCMP_CMP_NE, AF_UNIX));
     for (uint64_t f = 0; r == 0 && f < AF_NETLINK; f++)
         if (f != AF_UNIX && f != AF_INET && f != AF_INET6)
             r = seccomp_rule_add(ctx, refuse, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, f));
     if (r == 0)
         r = seccomp_rule_add(ctx, refuse, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_GT, AF_NETLINK));
     return r;
+}
+
+/*
+ * Types that are a way around the families: SOCK_PACKET of IPv4 is a packet socket by its old name.
+ * And pipes for notifications of the kernel (watch queues), which nobody but flaws has a use for.
+ */
+static int deny_types(scmp_filter_ctx ctx)
+{
+    const uint64_t type_mask = 0xf; /* SOCK_TYPE_MASK of the kernel */
+    int r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1,
+                             SCMP_A1(SCMP_CMP_MASKED_EQ, type_mask, SOCK_PACKET));
+    return r < 0 ? r
+                 : seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(pipe2), 1,
+                                    SCMP_A1(SCMP_CMP_MASKED_EQ, O_EXCL, O_EXCL));
 }
 
 /* The kernel looks at 32 bits of the protocol, too. */
@@ -185,6 +201,8 @@ static int make_deny(struct sock_fprog *ret)
         r = deny_ioctls(ctx);
     if (r == 0)
         r = deny_families(ctx);
+    if (r == 0)
+        r = deny_types(ctx);
     if (r == 0)
         r = deny_protocols(ctx);
     return r == 0 ? compile(ctx, ret) : r;

@@ -6,7 +6,7 @@
  *   17, -1, 0x10   a number                 s:TEXT   a string; %XX is a byte
  *   $2             the result of step 2     h:HEX    bytes
  *   @2.1           the same memory as       b:N      N bytes of nothing
- *                  argument 1 of step 2
+ *                  argument 1 of step 2    *2.1.4   the 32 bits at byte 4 of that memory
  * Steps count from 0, and so do arguments. Each answers "NAME RESULT", a number or an error's
  * name. Two are no calls: "show K.J N" answers "show TEXT" with N bytes of that argument's
  * memory, what is not plain in %XX; "tls" gives the address of the calling process's own stack,
@@ -85,9 +85,22 @@ static unsigned long memory_of(const char *s)
     return k < STEPS_MAX && j < CALL_ARGS ? steps[k].arg[j] : 0;
 }
 
+/* "K.J.OFFSET", as a number with a sign: descriptors of a pipe, for one. */
+static unsigned long word_of(const char *s)
+{
+    int value = 0;
+    const char *offset = s + strcspn(s, ".") + 1, *p = (const char *)memory_of(s);
+    offset += strcspn(offset, ".") + 1;
+    if (p != NULL)
+        memcpy(&value, p + probe_number(offset), sizeof(value));
+    return (unsigned long)value;
+}
+
 static unsigned long value_of(const char *s)
 {
     unsigned long n;
+    if (*s == '*')
+        return word_of(s + 1);
     if (strncmp(s, "s:", 2) == 0)
         return (unsigned long)text_of(s + 2);
     if (strncmp(s, "h:", 2) == 0)
