@@ -6,6 +6,13 @@
  * whether it is a request at all; then the handler gets it.
  * Replies are small and are sent without waiting: a client that does not read them until its socket
  * is full loses its connection, and nothing of ours waits for it.
+ *
+ * Descriptors that a packet carries are never ours: it is read without room for them, so that the
+ * kernel closes them at once. To close a foreign socket may take as long as its owner wants
+ * (SO_LINGER); Linux 6.16 and newer let the socket refuse such packets, older ones give a client
+ * this way to hold us up. That client could end all sandboxes as well.
+ *
+ * One start a turn: it takes milliseconds, and then it is the turn of others.
  */
 #include "priv/helper.h"
 
@@ -18,6 +25,10 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+
+#ifndef SO_PASSRIGHTS /* Linux 6.16 */
+#define SO_PASSRIGHTS 83
+#endif
 
 enum { PACKETS_PER_TURN = 16, SEND_BUFFER_BYTES = 4 << 20, CLOSINGS_LOGGED_PER_S = 5 };
 
@@ -76,28 +87,31 @@ void server_broadcast(struct helper *h, const void *packet, size_t n)
             server_send(&h->clients[i], packet, n);
 }
 
-/* Its form, then whether it is time for it. */
-static bool dispatch(struct client *c, const void *packet, size_t n)
+/* Its form, then whether it is time for it. *ret_op is the operation, 0 for what is none. */
+static bool dispatch(struct client *c, const void *packet, size_t n, uint32_t *ret_op)
 {
     struct priv_head head;
+    *ret_op = 0;
     if (!priv_request_check(packet, n))
         return false;
     memcpy(&head, packet, sizeof(head)); /* op is one of the table's */
+    *ret_op = head.op;
     return (c->greeted || head.op == PRIV_HELLO) && operations[head.op](c, packet);
 }
 
 static void on_packet(struct watch *w, uint32_t events)
 {
     struct client *c = container_of(w, struct client, watch);
+    uint32_t op = 0;
     (void)events;
-    for (unsigned i = 0; i < PACKETS_PER_TURN && c->fd >= 0; i++) {
+    for (unsigned i = 0; i < PACKETS_PER_TURN && c->fd >= 0 && op != PRIV_START; i++) {
         char packet[PRIV_PACKET_MAX_BYTES] __attribute__((aligned(16))) = {0};
         ssize_t n = recv(c->fd, packet, sizeof(packet), MSG_DONTWAIT | MSG_TRUNC);
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
             return;
         if (n <= 0)
             client_close(c, "gone");
-        else if ((size_t)n > sizeof(packet) || !dispatch(c, packet, (size_t)n))
+        else if ((size_t)n > sizeof(packet) || !dispatch(c, packet, (size_t)n, &op))
             client_close(c, "sent what is no request, closed");
         explicit_bzero(packet, sizeof(packet)); /* it may have held a secret */
     }
@@ -151,6 +165,8 @@ static int listen_at(const char *path, uint32_t uid, int *ret_fd)
     _cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0 || (unlink(path) < 0 && errno != ENOENT))
         return -errno;
+    const int off = 0; /* best effort; what connects here inherits it */
+    (void)setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
     mode_t old = umask(0177);
     int r = bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ? -errno : 0;
     (void)umask(old);
