@@ -10,6 +10,7 @@
 #include "jail/cgroup.h"
 #include "jail/jail.h"
 #include "net/slot.h"
+#include "priv/meters.h"
 #include "priv/protocol.h"
 
 #include <stdbool.h>
@@ -75,6 +76,7 @@ struct sandbox {
     int pid_fd;
     struct watch exit_watch;
     struct log_pipe log;
+    struct meters meters;
     pid_t remover_pid; /* LIFE_CLEANING */
     int remover_fd;
     struct watch remover_watch;
@@ -110,6 +112,9 @@ struct helper {
     unsigned n_sandboxes, next_slot;
     unsigned char slots[SLOTS_PER_INSTANCE / 8]; /* bit set: in use */
     struct watch listen_watch, signal_watch;
+    int meters_fd; /* a timer */
+    bool meters_armed;
+    struct watch meters_watch;
     struct client clients[CLIENTS_MAX];
     uint64_t next_client;
     bool quit;

@@ -20,5 +20,11 @@ bool op_hello(struct client *c, const void *packet)
     }
     c->greeted = true;
     server_reply(c, q->head.seq, NULL, NULL);
+    list_for_each_safe(it, next, &c->helper->sandboxes)
+    {
+        const struct sandbox *s = container_of(it, struct sandbox, node);
+        if (s->life == LIFE_RUNNING && !meters_tell(c, s))
+            break; /* gone meanwhile */
+    }
     return true;
 }

@@ -15,7 +15,7 @@ bool op_list(struct client *c, const void *packet)
             continue;
         sandbox_instance(s, &item.inst);
         server_send(c, &item, sizeof(item));
-        if (c->number != number)
+        if (c->number != number || !meters_tell(c, s))
             return true; /* gone meanwhile */
     }
     server_reply(c, q->head.seq, NULL, NULL);

@@ -56,6 +56,7 @@ struct sandbox *sandbox_new(struct helper *h, const char *id)
     struct sandbox *s = xnew(struct sandbox);
     s->helper = h;
     s->pid_fd = s->remover_fd = s->log.fd = -EBADF;
+    meters_init(&s->meters);
     (void)snprintf(s->id, sizeof(s->id), "%s", id);
     list_append(&h->sandboxes, &s->node);
     h->n_sandboxes++;
@@ -72,6 +73,7 @@ void sandbox_forget(struct sandbox *s)
     s->pid_fd = fd_close(s->pid_fd);
     s->remover_fd = fd_close(s->remover_fd);
     log_pipe_close(h, &s->log);
+    meters_unwatch(s);
     list_remove(&s->node);
     h->n_sandboxes--;
     free(s);
@@ -124,7 +126,10 @@ static void undo_rest(struct sandbox *s)
         state_remove(s->helper, s->id);
 }
 
-/* An adopted init is not our child: somebody else reaps it. */
+/*
+ * An adopted init is not our child: somebody else reaps it, and then only the counters speak. Memory
+ * is the cause when the kernel has just ended a process of its group and it was ended by a signal.
+ */
 static void describe_end(struct sandbox *s)
 {
     siginfo_t info = {0};
@@ -132,6 +137,15 @@ static void describe_end(struct sandbox *s)
     do
         r = waitid(P_PIDFD, (id_t)s->pid_fd, &info, WEXITED);
     while (r < 0 && errno == EINTR);
+    bool killed = r < 0 || (info.si_code != CLD_EXITED && info.si_status == SIGKILL);
+    if (meters_look_last(s) && killed) {
+        s->cause = PRIV_EXIT_MEMORY;
+        s->status = SIGKILL;
+        (void)snprintf(s->reason, sizeof(s->reason),
+                       "killed: silica-envd was out of its own memory; keep large uploads out of "
+                       "/dev/shm");
+        return;
+    }
     if (r < 0) {
         (void)snprintf(s->reason, sizeof(s->reason), "ended");
         return;
@@ -242,6 +256,7 @@ int sandbox_watch(struct sandbox *s, struct err *err)
     int r = helper_watch(s->helper, s->pid_fd, &s->exit_watch);
     if (r < 0)
         return err_sys(err, r, "watch a sandbox");
+    meters_watch(s);
     set_life(s, LIFE_RUNNING);
     return 0;
 }

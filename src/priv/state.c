@@ -70,5 +70,6 @@ void state_remove(struct helper *h, const char *id)
     char tmp[40];
     (void)snprintf(tmp, sizeof(tmp), ".%s", id);
     (void)unlinkat(h->state_fd, tmp, 0);
+    meters_remove_file(h, id);
     (void)unlinkat(h->state_fd, id, 0);
 }
