@@ -39,11 +39,16 @@ static void on_probed(struct sandbox *sb, int ok)
         return;
     }
     if (!ok || sb->exited || sb->kill_asked) {
-        sandbox_end(sb, sb->why.num != 0 ? &sb->why : NULL);
+        sandbox_end(sb,
+                    sb->exited       ? END_EXIT
+                    : sb->kill_asked ? END_REQUEST
+                                     : END_LOST,
+                    sb->why.num != 0 ? &sb->why : NULL);
         return;
     }
     adopt_settled(sb);
     registry_show(sb);
+    events_arm(sb->m);
     sandbox_arm_expiry(sb);
     manager_notice(sb->m, sb->id, "adopted");
 }
@@ -60,7 +65,11 @@ static void sort_out(struct sandbox *sb, void *user)
     if (sb->state == SANDBOX_KILLING)
         sandbox_teardown(sb);
     else
-        sandbox_end(sb, NULL);
+        sandbox_end(sb,
+                    sb->state == SANDBOX_CREATING ? END_START
+                    : sb->exited                  ? END_EXIT
+                                                  : END_LOST,
+                    NULL);
 }
 
 /* Nothing is touched when we do not know what lives. */

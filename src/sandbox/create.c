@@ -93,6 +93,7 @@ static int object_make(struct sandbox_manager *m, const struct sandbox_spec *spe
     if (r < 0)
         return r;
     (void)snprintf(sb->template_id, sizeof(sb->template_id), "%s", t->id);
+    (void)snprintf(sb->build_id, sizeof(sb->build_id), "%s", t->build_id);
     random_hex(sb->envd_token, SECRET_RANDOM_BYTES);
     random_hex(sb->control_secret, SECRET_RANDOM_BYTES);
     if (!spec->public_traffic)
@@ -143,6 +144,16 @@ static struct err as_our_fault(const struct err *err)
     return why;
 }
 
+/* One that ended after its row said `running` has lived, if for a moment. */
+static enum end_cause cause_of(const struct sandbox *sb)
+{
+    if (sb->state == SANDBOX_CREATING)
+        return END_START;
+    if (sb->exited)
+        return END_EXIT;
+    return sb->kill_asked ? END_REQUEST : END_SHUTDOWN;
+}
+
 /* True when the creation may go on; otherwise it is being undone. */
 static bool goes_on(struct sandbox *sb, const struct err *err)
 {
@@ -159,7 +170,7 @@ static bool goes_on(struct sandbox *sb, const struct err *err)
         (void)err_set(&why, -ECANCELED, ERR_CONFLICT, "the sandbox was killed while it started");
     else
         return true;
-    sandbox_end(sb, &why);
+    sandbox_end(sb, cause_of(sb), &why);
     return false;
 }
 
@@ -214,6 +225,7 @@ static void on_running(struct sandbox *sb, const struct err *err)
     if (!goes_on(sb, err))
         return;
     registry_show(sb);
+    events_arm(sb->m);
     sandbox_arm_expiry(sb);
     manager_notice(sb->m, sb->id, "running, %u ms after it was asked for",
                    (unsigned)((clock_wall_ns() - sb->created_wall_ns) / (int64_t)NS_PER_MS));

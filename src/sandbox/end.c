@@ -126,12 +126,35 @@ static void on_killing(struct sandbox *sb, const struct err *err)
     sandbox_teardown(sb);
 }
 
-void sandbox_end(struct sandbox *sb, const struct err *why)
+/* The words of the end, unless who saw it has written better ones. */
+static void put_end_text(struct sandbox *sb, enum end_cause cause, const struct err *why)
+{
+    static const char *const texts[] = {
+        [END_NONE] = "",
+        [END_START] = "it could not be started",
+        [END_REQUEST] = "it was killed by request",
+        [END_TIMEOUT] = "its time was over",
+        [END_EXIT] = "its init ended",
+        [END_LOST] = "it had ended while the server was away",
+        [END_SHUTDOWN] = "the server was stopped",
+    };
+    static_assert(ARRAY_LEN(texts) == END_CAUSE_MAX_, "a cause without words");
+    if (cause == END_EXIT && sb->end_text[0] != '\0')
+        return;
+    bool told = why != NULL && (cause == END_LOST || cause == END_START);
+    (void)snprintf(sb->end_text, sizeof(sb->end_text), "%.*s", SANDBOX_END_TEXT_BYTES - 1,
+                   told ? why->msg : texts[cause]);
+}
+
+void sandbox_end(struct sandbox *sb, enum end_cause cause, const struct err *why)
 {
     if (why != NULL) {
         sb->why = *why;
         manager_notice(sb->m, sb->id, "ending it: %s", why->msg);
     }
+    put_end_text(sb, cause, why);
+    sb->end_cause = cause;
+    sb->ended_wall_ns = clock_wall_ns();
     sandbox_wake_never(sb);
     sandbox_set_state(sb, SANDBOX_KILLING, on_killing);
 }
@@ -156,9 +179,29 @@ void sandbox_kill(struct sandbox_manager *m, const char *team, const char *id, s
     }
     wait_for_end(sb, done, user);
     if (sb->state == SANDBOX_RUNNING && !sb->adopting)
-        sandbox_end(sb, NULL);
+        sandbox_end(sb, END_REQUEST, NULL);
     else
         sb->kill_asked = true; /* the next step of its start sees it */
+}
+
+static void put_exit_text(struct sandbox *sb, const struct driver_exit *why)
+{
+    char *dst = sb->end_text;
+    switch (why->cause) {
+    case DRIVER_EXIT_CODE:
+        (void)snprintf(dst, SANDBOX_END_TEXT_BYTES, "its init ended with status %d", why->status);
+        break;
+    case DRIVER_EXIT_SIGNAL:
+        (void)snprintf(dst, SANDBOX_END_TEXT_BYTES, "its init was killed (signal %d)", why->status);
+        break;
+    case DRIVER_EXIT_MEMORY:
+        (void)snprintf(dst, SANDBOX_END_TEXT_BYTES, "its init was killed for want of memory");
+        break;
+    case DRIVER_EXIT_UNKNOWN:
+    case DRIVER_EXIT_MAX_:
+        (void)snprintf(dst, SANDBOX_END_TEXT_BYTES, "its init ended, and nobody saw how");
+        break;
+    }
 }
 
 void manager_on_exit(void *user, const char *id, const struct driver_exit *why)
@@ -169,6 +212,7 @@ void manager_on_exit(void *user, const char *id, const struct driver_exit *why)
         return; /* what we are ending anyway */
     manager_notice(m, id, "its init ended: %s", why->reason);
     sb->exited = true;
+    put_exit_text(sb, why);
     if (sb->state == SANDBOX_RUNNING && !sb->adopting && !m->closing)
-        sandbox_end(sb, NULL);
+        sandbox_end(sb, END_EXIT, NULL);
 }

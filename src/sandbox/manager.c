@@ -181,6 +181,7 @@ void manager_check_closed(struct sandbox_manager *m)
         return;
     uv_close((uv_handle_t *)&m->timer, on_handle_closed);
     uv_close((uv_handle_t *)&m->soon, on_handle_closed);
+    uv_close((uv_handle_t *)&m->events_timer, on_handle_closed);
 }
 
 static void on_writes_idle(struct write_queue *q)
@@ -218,9 +219,12 @@ int sandbox_manager_new(const struct sandbox_manager_opts *opts, sandbox_done_cb
     }
     (void)uv_timer_init(opts->loop, &m->timer); /* cannot fail */
     (void)uv_timer_init(opts->loop, &m->soon);
-    m->timer.data = m->soon.data = m;
-    m->open_handles = 2;
+    (void)uv_timer_init(opts->loop, &m->events_timer);
+    m->timer.data = m->soon.data = m->events_timer.data = m;
+    m->open_handles = 3;
+    m->event_interval_ms = EVENT_INTERVAL_MS;
     opts->driver->on_exit = manager_on_exit;
+    opts->driver->on_event = manager_on_event;
     opts->driver->on_exit_user = m;
     *ret = m;
     return 0;
@@ -230,7 +234,7 @@ static void end_one(struct sandbox *sb, void *user)
 {
     (void)user;
     if (sb->state == SANDBOX_RUNNING && sb->moving < 0 && !sb->adopting) {
-        sandbox_end(sb, NULL);
+        sandbox_end(sb, END_SHUTDOWN, NULL);
     } else if (sb->state == SANDBOX_KILLING && sb->wake_mono_ns != 0) {
         sandbox_wake_never(sb); /* one more attempt at what could not be removed */
         sandbox_teardown(sb);

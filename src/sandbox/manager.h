@@ -56,7 +56,8 @@ struct sandbox_info {
     int internet;             /* as given: -1, 0, 1 */
     const char *network_json; /* or NULL */
     struct sockaddr_in addr;
-    uint64_t lifecycle; /* a new number for each start */
+    uint64_t lifecycle;                     /* a new number for each start */
+    uint32_t limit_hits[DRIVER_EVENT_MAX_]; /* how often it met a limit, by enum driver_event */
 };
 
 typedef void (*sandbox_info_cb)(void *user, const struct sandbox_info *info, const struct err *err);
@@ -69,6 +70,18 @@ void sandbox_create(struct sandbox_manager *m, const struct sandbox_spec *spec,
 /* A running sandbox of that team (team NULL: any, for the edge), else -ENOENT with the message. */
 int sandbox_get(struct sandbox_manager *m, const char *team, const char *id,
                 struct sandbox_info *ret, struct err *err);
+
+/*
+ * When and why a sandbox of that team ended, or is about to have ended: "its init was killed (signal
+ * 9)". 1: *ret is set; 0: there was none, or its events are no longer kept. A short read.
+ */
+enum { SANDBOX_END_TEXT_BYTES = 160 };
+struct sandbox_ended {
+    int64_t wall_ns;
+    char text[SANDBOX_END_TEXT_BYTES];
+};
+int sandbox_ended(struct sandbox_manager *m, const char *team, const char *id,
+                  struct sandbox_ended *ret);
 
 /* Ends it; -ENOENT when there is none (or it is being killed already). */
 void sandbox_kill(struct sandbox_manager *m, const char *team, const char *id, sandbox_done_cb done,
@@ -100,7 +113,7 @@ struct sandbox_manager_opts {
     struct store *store;       /* borrowed */
     struct driver *driver;     /* borrowed */
     const char *templates_dir; /* copied */
-    /* Told what happened to which sandbox (a name for people, borrowed); may be NULL. */
+    /* Told what happened to which sandbox (NULL: to several), both borrowed; may be NULL. */
     void (*notice)(void *user, const char *id, const char *text);
     void *notice_user;
     struct sandbox_limits default_limits; /* where the template says nothing */

@@ -72,6 +72,7 @@ void sandbox_describe(const struct sandbox *sb, struct sandbox_info *ret)
         .addr = sb->inst.addr,
         .lifecycle = sb->lifecycle,
     };
+    memcpy(ret->limit_hits, sb->hits, sizeof(ret->limit_hits));
 }
 
 struct sandbox_row sandbox_row_of(const struct sandbox *sb)
@@ -101,6 +102,10 @@ struct sandbox_row sandbox_row_of(const struct sandbox *sb)
         .slot = sb->inst.slot,
         .pid = sb->inst.pid,
         .pid_start = sb->inst.pid_start,
+        .build_id = sb->build_id,
+        .end_cause = end_cause_name(sb->end_cause),
+        .end_text = sb->end_text,
+        .ended_ns = sb->ended_wall_ns,
     };
 }
 
@@ -176,6 +181,9 @@ static int keep_strings(struct sandbox *sb, const struct sandbox_row *row)
     (void)snprintf(sb->template_id, sizeof(sb->template_id), "%s", row->template_id);
     (void)snprintf(sb->envd_token, sizeof(sb->envd_token), "%s", row->envd_token);
     (void)snprintf(sb->control_secret, sizeof(sb->control_secret), "%s", row->control_secret);
+    (void)snprintf(sb->build_id, sizeof(sb->build_id), "%s", row->build_id);
+    if (row->end_text != NULL)
+        (void)snprintf(sb->end_text, sizeof(sb->end_text), "%s", row->end_text);
     if (row->traffic_token != NULL)
         (void)snprintf(sb->traffic_token, sizeof(sb->traffic_token), "%s", row->traffic_token);
     if (keep(&sb->team, row->team) < 0 || keep(&sb->alias, row->alias) < 0 ||
@@ -211,6 +219,10 @@ int sandbox_from_row(struct sandbox_manager *m, const struct sandbox_row *row, s
     sb->end.wall_ns = row->end_ns;
     sb->planned = sb->end;
     sb->lifecycle = row->lifecycle;
+    memcpy(sb->hits, row->hits, sizeof(sb->hits));
+    memcpy(sb->told, row->hits, sizeof(sb->told));
+    sb->end_cause = end_cause_parse(row->end_cause);
+    sb->ended_wall_ns = row->ended_ns;
     sb->internet = row->internet;
     sb->limits = (struct sandbox_limits){
         .memory_bytes = row->memory_bytes,

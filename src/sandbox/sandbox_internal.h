@@ -26,6 +26,7 @@
 #include "base/ids.h"
 #include "sandbox/manager.h"
 #include "sandbox/write_queue.h"
+#include "store/events.h"
 #include "store/sandboxes.h"
 
 enum {
@@ -38,9 +39,24 @@ enum {
     INIT_RETRY_MS = 20,
     INIT_ANSWER_MAX_BYTES = 65536,
     TEARDOWN_RETRY_MS = 5000,
+    EVENT_INTERVAL_MS = 10000, /* between two writes of the limits that one sandbox met */
 };
 
 enum undo { UNDO_ROW, UNDO_INSTANCE, UNDO_MAX_ };
+
+/* Why a sandbox ends. Names are in the database and in events. */
+enum end_cause {
+    END_NONE,     /* it does not */
+    END_START,    /* it never ran */
+    END_REQUEST,  /* somebody asked for it */
+    END_TIMEOUT,  /* its time was over */
+    END_EXIT,     /* its init ended */
+    END_LOST,     /* after a restart it was not there, or did not answer */
+    END_SHUTDOWN, /* the server ended and took all with it */
+    END_CAUSE_MAX_
+};
+const char *end_cause_name(enum end_cause cause);
+enum end_cause end_cause_parse(const char *name); /* NULL and what is no name: END_NONE */
 
 struct sandbox;
 struct waiter; /* of a kill, see end.c */
@@ -62,7 +78,7 @@ struct sandbox {
 
     /* Fixed at birth, all owned. */
     char id[SANDBOX_ID_LEN + 1];
-    char template_id[TEMPLATE_ID_BYTES];
+    char template_id[TEMPLATE_ID_BYTES], build_id[EVENT_ID_BYTES];
     char *team, *alias, *mask_host, *network_json, *metadata_json, *driver;
     char envd_token[SANDBOX_SECRET_BYTES], control_secret[SANDBOX_SECRET_BYTES];
     char traffic_token[SANDBOX_SECRET_BYTES]; /* "" when public traffic is on */
@@ -77,6 +93,10 @@ struct sandbox {
     unsigned end_writes;     /* writes of `end` on their way; expiry waits for them */
     uint64_t lifecycle;
     struct driver_instance inst;
+
+    uint32_t hits[SANDBOX_HITS]; /* how often it met a limit, by enum driver_event: totals */
+    uint32_t told[SANDBOX_HITS]; /* the same as written, or on its way; see events.c */
+    uint64_t tell_after_ns;      /* monotonic */
 
     enum undo undo[UNDO_MAX_];
     unsigned n_undo;
@@ -97,7 +117,10 @@ struct sandbox {
     bool kill_asked;                            /* honoured at the next step of creation */
     bool exited;                                /* its init ended */
     struct err why;                             /* why it ends, when by failure; kind, text */
-    struct waiter *waiters;                     /* owned */
+    enum end_cause end_cause;                   /* set once, when it begins to end */
+    char end_text[SANDBOX_END_TEXT_BYTES];      /* for people; may be set before the cause */
+    int64_t ended_wall_ns;
+    struct waiter *waiters; /* owned */
 };
 
 struct sandbox_manager {
@@ -108,6 +131,10 @@ struct sandbox_manager {
     struct write_queue writes;
     uv_timer_t timer; /* next wake of any sandbox */
     uv_timer_t soon;  /* runs what was put off by later() */
+    uv_timer_t events_timer;
+    bool telling;     /* limits that were met are being written */
+    uint64_t told_ms; /* loop time of the last such write */
+    uint64_t event_interval_ms;
     struct list laters;
     unsigned ops;      /* calls whose completion is to come: driver, envd, laters */
     unsigned adopting; /* sandboxes of the last life that are not sorted out yet */
@@ -173,12 +200,25 @@ void sandbox_arm_expiry(struct sandbox *sb);
 void sandbox_init_start(struct sandbox *sb, void (*inited)(struct sandbox *sb, int ok));
 
 /* end.c */
-/* Ends a sandbox that is creating, running or being adopted. why NULL: asked for. */
-void sandbox_end(struct sandbox *sb, const struct err *why);
+/*
+ * Ends a sandbox that is creating, running or being adopted. `why` (may be NULL) is what a waiting
+ * creation hears, and the text of END_START and END_LOST.
+ */
+void sandbox_end(struct sandbox *sb, enum end_cause cause, const struct err *why);
 /* Pops the undo stack of one that is killing. */
 void sandbox_teardown(struct sandbox *sb);
 void undo_push(struct sandbox *sb, enum undo step);
 void manager_on_exit(void *user, const char *id, const struct driver_exit *why);
+
+/* events.c: the events that go along with other writes. */
+enum { EVENTS_OF_END_MAX = SANDBOX_HITS + 1 };
+void event_created(const struct sandbox *sb, struct event *ret);
+void event_updated(const struct sandbox *sb, int64_t end_wall_ns, struct event *ret);
+/* What is untold, and the end itself; none for one that never ran. Returns how many. */
+size_t events_of_end(const struct sandbox *sb, struct event ret[static EVENTS_OF_END_MAX]);
+void manager_on_event(void *user, const char *id, enum driver_event kind, uint32_t count);
+/* Called when a total rose, or when a sandbox with untold totals came to run. */
+void events_arm(struct sandbox_manager *m);
 
 /* adopt.c */
 int adopt_start(struct sandbox_manager *m, struct err *err);

@@ -48,11 +48,14 @@ struct row_write {
     enum sandbox_state to;
     uint64_t lifecycle;
     moved_fn done;
+    size_t n_events;
+    struct event events[EVENTS_OF_END_MAX]; /* written in the same transaction */
 };
 
-static void row_write_put(struct sandbox *sb, const struct sandbox_row *row, moved_fn done,
-                          int (*run)(struct store *, struct write_job *, struct err *),
-                          void (*written)(struct write_job *, const struct err *))
+static struct row_write *row_write_new(struct sandbox *sb, const struct sandbox_row *row,
+                                       moved_fn done,
+                                       int (*run)(struct store *, struct write_job *, struct err *),
+                                       void (*written)(struct write_job *, const struct err *))
 {
     struct row_write *w = xnew(struct row_write);
     w->job.run = run;
@@ -61,8 +64,13 @@ static void row_write_put(struct sandbox *sb, const struct sandbox_row *row, mov
     w->row = *row;
     w->to = (enum sandbox_state)(sb->moving >= 0 ? sb->moving : (int)sb->state);
     w->done = done;
-    manager_op_begin(sb->m);
-    write_queue_put(&sb->m->writes, &w->job);
+    return w;
+}
+
+static void row_write_put(struct row_write *w)
+{
+    manager_op_begin(w->sb->m);
+    write_queue_put(&w->sb->m->writes, &w->job);
 }
 
 /* Common end of the completions. */
@@ -90,13 +98,19 @@ static void on_inserted(struct write_job *job, const struct err *err)
 void sandbox_row_insert(struct sandbox *sb, moved_fn done)
 {
     struct sandbox_row row = sandbox_row_of(sb);
-    row_write_put(sb, &row, done, run_insert, on_inserted);
+    row_write_put(row_write_new(sb, &row, done, run_insert, on_inserted));
 }
 
 static int run_delete(struct store *store, struct write_job *job, struct err *err)
 {
     struct row_write *w = container_of(job, struct row_write, job);
-    return store_sandbox_delete(store, w->row.id, err);
+    int r = store_begin(store, err);
+    if (r < 0)
+        return r;
+    r = store_sandbox_delete(store, w->row.id, err);
+    if (r > 0) /* one end is told once */
+        r = store_event_add(store, w->events, w->n_events, err);
+    return store_finish(store, r, err);
 }
 
 static void on_deleted(struct write_job *job, const struct err *err)
@@ -107,15 +121,22 @@ static void on_deleted(struct write_job *job, const struct err *err)
 void sandbox_row_delete(struct sandbox *sb, moved_fn done)
 {
     struct sandbox_row row = sandbox_row_of(sb);
-    row_write_put(sb, &row, done, run_delete, on_deleted);
+    struct row_write *w = row_write_new(sb, &row, done, run_delete, on_deleted);
+    w->n_events = events_of_end(sb, w->events);
+    row_write_put(w);
 }
 
 static int run_move(struct store *store, struct write_job *job, struct err *err)
 {
     struct row_write *w = container_of(job, struct row_write, job);
-    if (w->to == SANDBOX_RUNNING)
-        return store_sandbox_set_started(store, &w->row, err);
-    return store_sandbox_set_state(store, w->row.id, w->row.state, err);
+    int r = store_begin(store, err);
+    if (r < 0)
+        return r;
+    r = w->to == SANDBOX_RUNNING ? store_sandbox_set_started(store, &w->row, err)
+                                 : store_sandbox_set_ending(store, &w->row, err);
+    if (r == 0)
+        r = store_event_add(store, w->events, w->n_events, err);
+    return store_finish(store, r, err);
 }
 
 static void on_moved(struct write_job *job, const struct err *err)
@@ -139,5 +160,8 @@ void sandbox_set_state(struct sandbox *sb, enum sandbox_state to, moved_fn moved
     struct sandbox_row row = sandbox_row_of(sb);
     row.state = sandbox_state_name(to);
     sb->moving = (int)to;
-    row_write_put(sb, &row, moved, run_move, on_moved);
+    struct row_write *w = row_write_new(sb, &row, moved, run_move, on_moved);
+    if (to == SANDBOX_RUNNING)
+        event_created(sb, &w->events[w->n_events++]);
+    row_write_put(w);
 }

@@ -10,6 +10,7 @@ struct end_write {
     struct sandbox *sb; /* not freed while end_writes > 0, see sandbox_end_when_written() */
     char id[SANDBOX_ID_LEN + 1];
     struct life_end end;
+    struct event event;
     sandbox_info_cb done;
     void *user;
 };
@@ -17,7 +18,13 @@ struct end_write {
 static int run_end(struct store *store, struct write_job *job, struct err *err)
 {
     struct end_write *w = container_of(job, struct end_write, job);
-    return store_sandbox_set_end(store, w->id, w->end.wall_ns, err);
+    int r = store_begin(store, err);
+    if (r < 0)
+        return r;
+    r = store_sandbox_set_end(store, w->id, w->end.wall_ns, err);
+    if (r == 0)
+        r = store_event_add(store, &w->event, 1, err);
+    return store_finish(store, r, err);
 }
 
 static void on_end_written(struct write_job *job, const struct err *err)
@@ -81,6 +88,7 @@ static void end_write_put(struct sandbox *sb, struct life_end end, sandbox_info_
     w->done = done;
     w->user = user;
     (void)snprintf(w->id, sizeof(w->id), "%s", sb->id);
+    event_updated(sb, end.wall_ns, &w->event);
     sb->end_writes++;
     manager_op_begin(sb->m);
     write_queue_put(&sb->m->writes, &w->job);

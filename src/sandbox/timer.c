@@ -78,7 +78,7 @@ static void on_expiry(struct sandbox *sb)
     if (sb->state != SANDBOX_RUNNING || sb->moving >= 0 || sb->end_writes > 0 || sb->m->closing)
         return; /* whoever is at work on it arms the timer again, or ends it */
     manager_notice(sb->m, sb->id, "its time is over");
-    sandbox_end(sb, NULL);
+    sandbox_end(sb, END_TIMEOUT, NULL);
 }
 
 void sandbox_arm_expiry(struct sandbox *sb)
