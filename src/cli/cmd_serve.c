@@ -33,7 +33,7 @@ static int serve(struct serve_settings *s, struct err *err)
     struct instance instance = {.lock_fd = -EBADF, .data_fd = -EBADF};
     struct credentials c = {{0}};
     struct announcement a = {.s = s, .c = &c};
-    _cleanup_close_ int listen_fd = -EBADF;
+    struct serve_sockets sockets = {.listen_fd = -EBADF, .dns = {-EBADF, -EBADF}};
     int r = fs_mkdir_all(s->data, 0755, err);
     if (r == 0)
         r = instance_take(s->data, &instance, err);
@@ -41,16 +41,20 @@ static int serve(struct serve_settings *s, struct err *err)
     if (r == 0)
         r = serve_folders(s, uid, err);
     if (r == 0)
-        r = serve_listen(s, &listen_fd, err);
+        r = serve_listen(s, &sockets.listen_fd, err);
+    if (r == 0)
+        r = serve_dns_listen(instance.number, &sockets.dns, err);
     if (r == 0)
         r = serve_settings_complete(s, err);
     if (r == 0)
         r = serve_first_key(s, uid, &c, &a.new_key, err);
     if (r == 0) {
         log_info("instance %u, driver %s, data in %s", instance.number, s->driver, s->data);
-        r = supervise(s, &instance, listen_fd, announce, &a, err);
+        r = supervise(s, &instance, &sockets, announce, &a, err);
     }
     explicit_bzero(&c, sizeof(c));
+    sockets.listen_fd = fd_close(sockets.listen_fd);
+    serve_dns_close(&sockets.dns);
     instance_release(&instance);
     return r;
 }

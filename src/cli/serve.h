@@ -1,7 +1,7 @@
 /*
- * `silica serve`: the supervisor of silicad and silica-priv.
+ * `silica serve`: the supervisor of silicad, silica-priv and silica-dns.
  *
- *   settings -> instance number -> folders -> first key -> listening socket -> children -> ready ->
+ *   settings -> instance number -> folders -> first key -> listening sockets -> children -> ready ->
  *   supervise -> stop
  *
  * It is one thread without a library's threads, so that it may fork. It parses nothing that comes
@@ -24,6 +24,7 @@ enum { SERVE_TEXT_MAX = 256 };
 
 struct serve_settings {
     char data[PATH_MAX], templates[PATH_MAX], config[PATH_MAX]; /* absolute; config "" for none */
+    char resolv_conf[PATH_MAX];                                 /* "" for the host's own */
     char listen[SERVE_TEXT_MAX], domain[SERVE_TEXT_MAX], driver[SERVE_TEXT_MAX];
     struct sockaddr_storage addr;
     socklen_t addr_len;
@@ -62,12 +63,25 @@ int serve_first_key(const struct serve_settings *s, uint32_t uid, struct credent
 /* Bound, listening, non-blocking, close-on-exec. Completes s->port and s->addr. */
 int serve_listen(struct serve_settings *s, int *ret_fd, struct err *err);
 
+/*
+ * The sockets of the sandboxes' nameserver, on every address of the host; its firewall opens the port
+ * for sandboxes alone. They are kept here, so that queries wait in them while silica-dns starts again.
+ */
+struct serve_dns {
+    int udp_fd, tcp_fd; /* owned */
+};
+int serve_dns_listen(unsigned instance, struct serve_dns *ret, struct err *err);
+void serve_dns_close(struct serve_dns *d);
+
+enum { CHILD_PASS_MAX = 2 };
+
 /* One child (serve_child.c). */
 struct child {
     const char *name;
     char path[PATH_MAX];
     const char *argv[24];
-    int pass_fd;                        /* becomes descriptor 3, or -1 */
+    int pass_fds[CHILD_PASS_MAX]; /* borrowed; become descriptors 3, 4 */
+    int n_pass;
     int pid_fd;                         /* -EBADF when not running */
     pid_t pid;                          /* valid while pid_fd is */
     int end_signal;                     /* sent to it when the supervisor dies */
@@ -94,6 +108,13 @@ int probe_begin(struct probe *p, const struct serve_settings *s);
 int probe_step(struct probe *p);
 void probe_end(struct probe *p);
 
-/* Start both children and look after them until a signal ends it; returns the exit status. */
-int supervise(const struct serve_settings *s, const struct instance *i, int listen_fd,
-              void (*on_ready)(void *user), void *user, struct err *err);
+/* What the children are given of open sockets. Borrowed. */
+struct serve_sockets {
+    int listen_fd;
+    struct serve_dns dns;
+};
+
+/* Start the children and look after them until a signal ends it; returns the exit status. */
+int supervise(const struct serve_settings *s, const struct instance *i,
+              const struct serve_sockets *sockets, void (*on_ready)(void *user), void *user,
+              struct err *err);

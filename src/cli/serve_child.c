@@ -32,6 +32,20 @@ int program_find(const char *name, char dst[static PATH_MAX], struct err *err)
                    self);
 }
 
+/* Out of the way first: one's old number may be another's new one. */
+static bool pass_descriptors(const struct child *c)
+{
+    int moved[CHILD_PASS_MAX];
+    bool ok = true;
+    for (int i = 0; i < c->n_pass; i++) {
+        moved[i] = fcntl(c->pass_fds[i], F_DUPFD_CLOEXEC, 10);
+        ok = ok && moved[i] >= 0;
+    }
+    for (int i = 0; ok && i < c->n_pass; i++)
+        ok = dup2(moved[i], 3 + i) == 3 + i;
+    return ok;
+}
+
 /* Between fork and exec: async-signal-safe calls only. Ends by exec or _exit. */
 static void become(const struct child *c, pid_t parent, int fail_fd)
 {
@@ -52,11 +66,7 @@ static void become(const struct child *c, pid_t parent, int fail_fd)
         ok && null >= 0 && dup2(null, STDIN_FILENO) == 0 && dup2(STDERR_FILENO, STDOUT_FILENO) == 1;
     if (ok)
         ok = close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) == 0;
-    if (ok && c->pass_fd == 3)
-        ok = fcntl(3, F_SETFD, 0) == 0;
-    else if (ok && c->pass_fd >= 0)
-        ok = dup2(c->pass_fd, 3) == 3;
-    if (ok)
+    if (ok && pass_descriptors(c))
         (void)execve(c->path, (char *const *)(uintptr_t)c->argv, (char *const *)(uintptr_t)env);
     int e = errno;
     ssize_t n = write(fail, &e, sizeof(e));

@@ -26,7 +26,7 @@ struct given {
 
 struct from_file {
     char data[SERVE_TEXT_MAX], listen[SERVE_TEXT_MAX], driver[SERVE_TEXT_MAX],
-        domain[SERVE_TEXT_MAX];
+        domain[SERVE_TEXT_MAX], resolv_conf[SERVE_TEXT_MAX];
     bool too_long;
 };
 
@@ -72,7 +72,9 @@ static int on_key(void *user, const char *section, const char *name, const char 
         const char *name;
         char *dst;
     } keys[] = {
-        {"data", f->data}, {"listen", f->listen}, {"driver", f->driver}, {"domain", f->domain}};
+        {"data", f->data},     {"listen", f->listen},           {"driver", f->driver},
+        {"domain", f->domain}, {"resolv_conf", f->resolv_conf},
+    };
     for (size_t i = 0; strcmp(section, "server") == 0 && i < ARRAY_LEN(keys); i++) {
         if (strcmp(keys[i].name, name) == 0 &&
             slice_copy(slice_str(value), keys[i].dst, SERVE_TEXT_MAX) != 0)
@@ -203,6 +205,8 @@ int serve_settings_load(int argc, char **argv, struct serve_settings *ret, struc
         r = absolute(g.config, s.config, err);
     if (r == 0)
         r = absolute(pick(g.data, f.data, NULL, CLI_DATA_DEFAULT), s.data, err);
+    if (r == 0 && f.resolv_conf[0] != '\0')
+        r = absolute(f.resolv_conf, s.resolv_conf, err);
     s.own_templates = g.templates == NULL;
     if (r == 0 && s.own_templates)
         r = fs_join(s.templates, sizeof(s.templates), s.data, "templates");

@@ -4,7 +4,7 @@
  * States: starting (until GET /health answers; a child that ends then ends everything) -> running
  * (a child that ends is started again) -> stopping. Stopping by SIGINT tells silicad first, which
  * ends every sandbox through silica-priv, and silica-priv after silicad is gone; a silicad that was
- * down is started once more for that. Stopping by SIGTERM ends both and leaves sandboxes alone.
+ * down is started once more for that. Stopping by SIGTERM ends all and leaves sandboxes alone.
  */
 #include "cli/serve.h"
 
@@ -26,10 +26,11 @@ enum {
     STOP_DAEMON_MS = 90000,    /* silicad, ending all sandboxes */
     STOP_RETRIES = 2,          /* how often it is started again for that */
     STOP_PRIV_MS = 15000,
+    STOP_DNS_MS = 5000,
     PROBE_PAUSE_MS = 50,
 };
 
-enum { PRIV, DAEMON, N_CHILDREN };
+enum { PRIV, DAEMON, DNS, N_CHILDREN };
 
 struct supervisor {
     const struct serve_settings *s;
@@ -41,14 +42,13 @@ struct supervisor {
     int stop_signal; /* 0 while running */
     void (*on_ready)(void *user);
     void *user;
-    char socket[PATH_MAX], envd[PATH_MAX], number[16], uid[16];
+    char socket[PATH_MAX], envd[PATH_MAX], number[16], uid[16], dns_uid[16];
 };
 
-static void child_init(struct child *c, const char *name, int end_signal, int pass_fd)
+static void child_init(struct child *c, const char *name, int end_signal)
 {
     c->name = name;
     c->pid_fd = -EBADF;
-    c->pass_fd = pass_fd;
     c->end_signal = end_signal;
     c->backoff_ms = BACKOFF_FIRST_MS;
 }
@@ -60,7 +60,7 @@ static int describe_priv(struct supervisor *v, struct err *err)
                                 v->s->templates, "--socket",   v->socket,  "--client-uid",
                                 v->uid,          "--instance", v->number,  "--envd",
                                 v->envd};
-    child_init(c, argv[0], SIGTERM, -1);
+    child_init(c, argv[0], SIGTERM);
     memcpy(c->argv, argv, sizeof(argv));
     return program_find(argv[0], c->path, err);
 }
@@ -72,7 +72,8 @@ static int describe_daemon(struct supervisor *v, int listen_fd, struct err *err)
         "silicad",       "--data",   v->s->data,    "--templates", v->s->templates,
         "--priv-socket", v->socket,  "--listen-fd", "3",           "--uid",
         v->uid,          "--domain", v->s->domain,  "--driver",    v->s->driver};
-    child_init(c, argv[0], SIGTERM, listen_fd);
+    child_init(c, argv[0], SIGTERM);
+    c->pass_fds[c->n_pass++] = listen_fd;
     memcpy(c->argv, argv, sizeof(argv));
     if (v->s->config[0] != '\0') {
         c->argv[ARRAY_LEN(argv)] = "--config";
@@ -81,16 +82,36 @@ static int describe_daemon(struct supervisor *v, int listen_fd, struct err *err)
     return program_find(argv[0], c->path, err);
 }
 
-static int describe(struct supervisor *v, const struct instance *i, int listen_fd, struct err *err)
+static int describe_dns(struct supervisor *v, const struct serve_dns *d, struct err *err)
+{
+    struct child *c = &v->children[DNS];
+    const char *const argv[] = {"silica-dns", "--instance", v->number,  "--uid", v->dns_uid,
+                                "--udp-fd",   "3",          "--tcp-fd", "4"};
+    child_init(c, argv[0], SIGTERM);
+    memcpy(c->argv, argv, sizeof(argv));
+    if (v->s->resolv_conf[0] != '\0') {
+        c->argv[ARRAY_LEN(argv)] = "--resolv-conf";
+        c->argv[ARRAY_LEN(argv) + 1] = v->s->resolv_conf;
+    }
+    c->pass_fds[c->n_pass++] = d->udp_fd;
+    c->pass_fds[c->n_pass++] = d->tcp_fd;
+    return program_find(argv[0], c->path, err);
+}
+
+static int describe(struct supervisor *v, const struct instance *i,
+                    const struct serve_sockets *sockets, struct err *err)
 {
     (void)snprintf(v->number, sizeof(v->number), "%u", i->number);
     (void)snprintf(v->uid, sizeof(v->uid), "%u", DAEMON_UID_BASE + i->number);
+    (void)snprintf(v->dns_uid, sizeof(v->dns_uid), "%u", DNS_UID_BASE + i->number);
     if (fs_join(v->socket, sizeof(v->socket), v->s->data, "run/priv.sock") != 0)
         return err_set(err, -ENAMETOOLONG, ERR_INVALID, "the data folder's name is too long");
     int r = program_find("silica-envd", v->envd, err);
     if (r == 0)
         r = describe_priv(v, err);
-    return r == 0 ? describe_daemon(v, listen_fd, err) : r;
+    if (r == 0)
+        r = describe_dns(v, &sockets->dns, err);
+    return r == 0 ? describe_daemon(v, sockets->listen_fd, err) : r;
 }
 
 static int open_signals(int *ret_fd, struct err *err)
@@ -132,6 +153,8 @@ static int on_lost(struct supervisor *v, struct child *c, int status, struct err
         return err_set(err, -ECHILD, ERR_INTERNAL, "%s does not start; its messages are above",
                        c->name);
     if ((now - c->started_ns) / NS_PER_MS > BACKOFF_FORGET_MS)
+        c->backoff_ms = BACKOFF_FIRST_MS;
+    if (status == 0) /* it asked for it: silica-dns, when its list of nameservers was replaced */
         c->backoff_ms = BACKOFF_FIRST_MS;
     log_info("starting %s again in %u ms", c->name, c->backoff_ms);
     c->restart_at_ns = now + c->backoff_ms * NS_PER_MS;
@@ -188,6 +211,14 @@ static void wait_for_something(const struct supervisor *v, int wait_ms)
     (void)poll(fds, ARRAY_LEN(fds), wait_ms); /* whatever it was, the loop looks at everything */
 }
 
+static bool restart_is_due(const struct supervisor *v)
+{
+    bool due = false;
+    for (int i = 0; i < N_CHILDREN; i++)
+        due = due || v->children[i].restart_at_ns != 0;
+    return due;
+}
+
 static int run(struct supervisor *v, struct err *err)
 {
     int r = 0;
@@ -195,8 +226,7 @@ static int run(struct supervisor *v, struct err *err)
     for (int i = 0; r == 0 && i < N_CHILDREN; i++)
         r = child_start(&v->children[i], err);
     while (r == 0 && v->stop_signal == 0) {
-        bool waits = v->children[PRIV].restart_at_ns != 0 || v->children[DAEMON].restart_at_ns != 0;
-        wait_for_something(v, v->ready && !waits ? 60000 : PROBE_PAUSE_MS);
+        wait_for_something(v, v->ready && !restart_is_due(v) ? 60000 : PROBE_PAUSE_MS);
         v->stop_signal = next_signal(v);
         r = check_children(v, err);
         if (r == 0)
@@ -225,12 +255,13 @@ static int await_end(struct supervisor *v, struct child *c, uint64_t limit_ms)
     return status;
 }
 
-/* For ending all sandboxes both must run: true when one that was down had to be started. */
+/* For ending all sandboxes these must run: true when one that was down had to be started. */
 static bool revive(struct supervisor *v)
 {
+    static const int needed[] = {PRIV, DAEMON};
     bool revived = false;
-    for (int i = 0; i < N_CHILDREN; i++) {
-        struct child *c = &v->children[i];
+    for (size_t i = 0; i < ARRAY_LEN(needed); i++) {
+        struct child *c = &v->children[needed[i]];
         struct err e = {0};
         int status = 0;
         if (child_reap(c, &status))
@@ -292,19 +323,22 @@ static int stop(struct supervisor *v, struct err *err)
     bool end_all = v->stop_signal == SIGINT;
     int status = end_daemon(v, end_all);
     child_signal(&v->children[PRIV], SIGTERM);
+    child_signal(&v->children[DNS], SIGTERM);
     (void)await_end(v, &v->children[PRIV], STOP_PRIV_MS);
+    (void)await_end(v, &v->children[DNS], STOP_DNS_MS);
     if (end_all && status != 0)
         return err_set(err, -EIO, ERR_INTERNAL,
                        "silicad did not end in order; sandboxes may live on until the next start");
     return 0;
 }
 
-int supervise(const struct serve_settings *s, const struct instance *i, int listen_fd,
-              void (*on_ready)(void *user), void *user, struct err *err)
+int supervise(const struct serve_settings *s, const struct instance *i,
+              const struct serve_sockets *sockets, void (*on_ready)(void *user), void *user,
+              struct err *err)
 {
     struct supervisor v = {
         .s = s, .probe = {-EBADF}, .signal_fd = -EBADF, .on_ready = on_ready, .user = user};
-    int r = describe(&v, i, listen_fd, err);
+    int r = describe(&v, i, sockets, err);
     if (r == 0)
         r = open_signals(&v.signal_fd, err);
     if (r == 0) {

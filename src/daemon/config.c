@@ -24,6 +24,7 @@ static const struct config_key keys[] = {
     {"server", "data", CONFIG_TEXT, AT(data), 0, 0, 0},
     {"server", "driver", CONFIG_TEXT, AT(driver), 0, 0, 0},
     {"server", "domain", CONFIG_TEXT, AT(domain), 0, 0, 0},
+    {"server", "resolv_conf", CONFIG_TEXT, AT(resolv_conf), 0, 0, 0},
     {"server", "host_names", CONFIG_TEXT, AT(host_names), 0, 0, 0},
     {"server", "log_level", CONFIG_LEVEL, AT(log_level), 0, 0, LOG_INFO},
     {"server", "log_json", CONFIG_BOOL, AT(log_json), 0, 1, 0},

@@ -28,7 +28,7 @@ struct config {
     uint64_t max_requests_per_sandbox;
     /* Belongs to `silica serve`, which reads the same file; checked for its form only. */
     char listen[CONFIG_TEXT_BYTES], data[CONFIG_TEXT_BYTES], driver[CONFIG_TEXT_BYTES];
-    char domain[CONFIG_TEXT_BYTES];
+    char domain[CONFIG_TEXT_BYTES], resolv_conf[CONFIG_TEXT_BYTES];
     /* [sandbox] */
     uint64_t max_sandboxes, max_timeout_s;
     uint64_t memory_mb, cpu_count, pids, disk_mb;

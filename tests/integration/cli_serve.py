@@ -180,7 +180,7 @@ def term_leaves_sandboxes(server):
 
 def death_takes_the_children(server):
     pids = children(server)
-    assert set(pids) == {"silicad", "silica-priv"}, pids
+    assert set(pids) == {"silicad", "silica-priv", "silica-dns"}, pids
     server.process.kill()
     server.process.wait()
     for name, pid in pids.items():
@@ -242,6 +242,7 @@ def main():
                 ("commands without a server say what to do", commands_say_what_to_do),
                 ("silicad killed: started again, sandboxes live", crash_of("silicad")),
                 ("silica-priv killed: started again, sandboxes live", crash_of("silica-priv")),
+                ("silica-dns killed: started again, sandboxes live", crash_of("silica-dns")),
                 ("SIGTERM leaves sandboxes to the next start", term_leaves_sandboxes),
                 ("SIGKILL takes the children along, not the sandboxes", death_takes_the_children),
                 ("SIGINT while silicad is down", interrupt_while_silicad_is_down),
