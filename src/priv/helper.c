@@ -6,6 +6,7 @@
 #include "net/host.h"
 #include "net/netns.h"
 #include "net/rtnl.h"
+#include "priv/folders.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -49,39 +50,34 @@ static int open_loop(struct helper *h, struct err *err)
     return r < 0 ? err_sys(err, r, "watch for signals") : 0;
 }
 
-/* A folder below the data folder, made if missing. Everything here belongs to root. */
-static int open_folder(const char *data, const char *name, mode_t mode, int *ret_fd,
-                       struct err *err)
+/* A folder below the data folder, made if missing. */
+static int open_part(const char *data, const char *name, mode_t mode, int *ret_fd, struct err *err)
 {
     char path[256];
     if (fs_join(path, sizeof(path), data, name) < 0)
         return err_sys(err, -ENAMETOOLONG, "%s", data);
-    int r = fs_mkdir_all(path, mode, err);
-    if (r < 0)
-        return r;
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return err_sys(err, -errno, "open %s", path);
-    *ret_fd = fd;
-    return 0;
+    return folder_open(path, true, mode, ret_fd, err);
 }
 
 static int open_folders(struct helper *h, struct err *err)
 {
     const char *data = h->options.data_dir;
-    _cleanup_close_ int run = -EBADF, stage = -EBADF;
-    int r = open_folder(data, "run", 0755, &run, err);
+    _cleanup_close_ int top = -EBADF, run = -EBADF, stage = -EBADF;
+    int r = folder_open(data, true, 0755, &top, err);
     if (r == 0)
-        r = open_folder(data, "sandboxes", 0700, &h->sandboxes_fd, err);
+        r = open_part(data, "run", 0755, &run, err);
     if (r == 0)
-        r = open_folder(data, "run/sandboxes", 0700, &h->state_fd, err);
+        r = open_part(data, "sandboxes", 0700, &h->sandboxes_fd, err);
     if (r == 0)
-        r = open_folder(data, "run/stage", 0700, &stage, err);
+        r = open_part(data, "run/sandboxes", 0700, &h->state_fd, err);
+    if (r == 0)
+        r = open_part(data, "run/stage", 0700, &stage, err);
+    if (r == 0)
+        r = folder_check_of(h->options.socket_path, err);
     if (r < 0)
         return r;
     (void)fs_join(h->stage, sizeof(h->stage), data, "run/stage"); /* fitted a moment ago */
-    h->templates_fd = open(h->options.templates_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return h->templates_fd < 0 ? err_sys(err, -errno, "open %s", h->options.templates_dir) : 0;
+    return folder_open(h->options.templates_dir, false, 0, &h->templates_fd, err);
 }
 
 static int open_host(struct helper *h, struct err *err)
