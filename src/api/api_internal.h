@@ -75,7 +75,7 @@ void api_reply_json(struct api_req *req, unsigned status, const struct buf *body
 void api_reply_text(struct api_req *req, unsigned status, const char *text);
 void api_reply_empty(struct api_req *req); /* 204 */
 void api_reply_err(struct api_req *req, const struct err *err);
-/* The same; "no such sandbox" gets the wording that clients know, with the id as given. */
+/* The same; "no such sandbox" gets the wording that clients know, and why it is no more if we know. */
 void api_reply_sandbox_err(struct api_req *req, const struct err *err);
 
 /* hosts.c: true for addresses, localhost, *.localhost and the configured names (port ignored). */
@@ -124,3 +124,5 @@ void api_get(struct api_req *req, struct slice body);
 void api_kill(struct api_req *req, struct slice body);
 void api_list_v1(struct api_req *req, struct slice body);
 void api_list_v2(struct api_req *req, struct slice body);
+void api_events(struct api_req *req, struct slice body);
+void api_events_of(struct api_req *req, struct slice body);

@@ -31,7 +31,10 @@ static const struct row {
     {ERR_DENIED, API_CODE_HOST_NOT_ALLOWED, 403,
      "The `Host` is neither an address, nor localhost, nor a configured name (DNS rebinding)"},
     {ERR_DENIED, "", 403, "The key is valid but may not do this"},
-    {ERR_NOT_FOUND, "", 404, "No such sandbox or template, or it belongs to another team"},
+    {ERR_NOT_FOUND, "", 404,
+     "No such sandbox or template, or it belongs to another team. For a sandbox that ended in the "
+     "last "
+     "days the message tells when and why"},
     {ERR_CONFLICT, "", 409, "The sandbox's present state forbids it"},
     {ERR_LIMIT, "", 429, "A named limit was reached, e.g. concurrent sandboxes of a team"},
     {ERR_UNAVAILABLE, API_CODE_NOT_IMPLEMENTED, 501,

@@ -25,7 +25,9 @@ void api_capabilities(struct api_req *req, struct slice body)
                                            "refresh",
                                            "internet_access",
                                            "traffic_token",
-                                           "mask_request_host"};
+                                           "mask_request_host",
+                                           "events",
+                                           "limit_totals"};
     (void)body;
     _cleanup_buf_ struct buf out = BUF_INIT(4096);
     struct json_writer w;

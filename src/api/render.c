@@ -3,8 +3,11 @@
  * left out when there is none; `domain` is always told, so that getHost() names lead back here.
  */
 #include "api/api_internal.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/version.h"
+
+#include <assert.h>
 
 /* Deprecated on the wire but required by every client; its value means nothing. */
 static const char CLIENT_ID[] = "51110000";
@@ -53,6 +56,23 @@ void api_render_sandbox(const struct api *api, const struct sandbox_info *info,
     jw_end(w);
 }
 
+/* An extension of ours: how often it met its limits. */
+static void put_totals(const struct sandbox_info *info, struct json_writer *w)
+{
+    static const char *const names[] = {
+        [DRIVER_EVENT_MEMORY] = "outOfMemory",
+        [DRIVER_EVENT_PIDS] = "processLimit",
+        [DRIVER_EVENT_DISK] = "diskFull",
+        [DRIVER_EVENT_INODES] = "inodesFull",
+    };
+    static_assert(ARRAY_LEN(names) == DRIVER_EVENT_MAX_, "a total without a name");
+    jw_key(w, "silica");
+    jw_obj(w);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        jw_ku64(w, names[i], info->limit_hits[i]);
+    jw_end(w);
+}
+
 void api_render_detail(const struct api *api, const struct sandbox_info *info,
                        struct json_writer *w)
 {
@@ -75,6 +95,7 @@ void api_render_detail(const struct api *api, const struct sandbox_info *info,
     jw_kbool(w, "autoResume", false);
     jw_kstr(w, "onTimeout", "kill");
     jw_end(w);
+    put_totals(info, w);
     jw_end(w);
 }
 

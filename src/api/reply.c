@@ -5,6 +5,7 @@
  */
 #include "api/api_internal.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 
 enum { REPLY_HEADERS_MAX = 12 };
@@ -69,9 +70,19 @@ void api_reply_err(struct api_req *req, const struct err *err)
 void api_reply_sandbox_err(struct api_req *req, const struct err *err)
 {
     struct err own = *err;
+    struct sandbox_ended ended;
+    char time[RFC3339_BYTES];
     if (own.kind == ERR_NOT_FOUND)
         err_set(&own, -ENOENT, ERR_NOT_FOUND,
                 "Sandbox \"%s\" doesn't exist or you don't have access to it", req->id);
+    if (own.kind == ERR_NOT_FOUND &&
+        sandbox_ended(req->api->manager, req->team, req->id, &ended) > 0) {
+        rfc3339_format(ended.wall_ns, time);
+        (void)err_set(&own, -ENOENT, ERR_NOT_FOUND,
+                      "Sandbox \"%s\" doesn't exist or you don't have access to it: it ended at "
+                      "%s: %s",
+                      req->id, time, ended.text);
+    }
     api_reply_err(req, &own);
 }
 

@@ -65,8 +65,8 @@ const struct api_route_info api_routes[] = {
     LATER("GET", "/secrets/{id}", "secrets"),
     LATER("POST", "/secrets/{id}", "secrets"),
     LATER("DELETE", "/secrets/{id}", "secrets"),
-    LATER("GET", "/events/sandboxes", "events"),
-    LATER("GET", "/events/sandboxes/{id}", "events"),
+    {"GET", "/events/sandboxes", api_events, 0, NULL},
+    {"GET", "/events/sandboxes/{id}", api_events_of, API_SANDBOX_ID, NULL},
     LATER("GET", "/events/webhooks", "webhooks"),
     LATER("POST", "/events/webhooks", "webhooks"),
 };
