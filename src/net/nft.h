@@ -13,16 +13,30 @@ enum { NFT_TEXT_MAX_BYTES = 8192 };
 
 /*
  * Run the commands in `text` in the caller's network namespace. The text is made by our own code
- * from numbers only. On failure nothing was changed and err holds the first line of the reason.
+ * from numbers only (and, beside other firewalls, from names that were checked). On failure nothing
+ * was changed and err holds the first line of the reason.
  */
 int nft_run(const struct buf *text, struct err *err);
 
-/* The text of the policy inside a sandbox's namespace. nameserver 0: no DNS. */
-int nft_sandbox_policy(struct buf *out, const struct net_slot *slot, bool internet,
-                       uint32_t nameserver);
+/* What one sandbox may do on the network. */
+struct net_policy {
+    bool internet; /* false: nothing but to answer the host */
+    uint64_t rate; /* bytes a second each way, not counting the host; 0: no limit */
+};
 
-/* The text of the host's table of an instance, replacing one that is there. */
-int nft_host_policy(struct buf *out, unsigned instance, uint32_t daemon_uid, uint32_t nameserver);
+/* Who on the host may talk to sandboxes. */
+struct host_policy {
+    unsigned instance;
+    uint32_t daemon_uid, dns_uid;
+    bool forward_alone; /* drop what others want forwarded: nobody did before we switched it on */
+};
+
+/* The text of the policy inside a sandbox's namespace (policy_inside.c). */
+int nft_sandbox_policy(struct buf *out, const struct net_slot *slot,
+                       const struct net_policy *policy);
+
+/* The text of the host's table of an instance, replacing one that is there (policy_host.c). */
+int nft_host_policy(struct buf *out, const struct host_policy *policy);
 
 /* The text that removes it again (fails when there is none). */
 int nft_host_remove(struct buf *out, unsigned instance);

@@ -124,7 +124,7 @@ int rtnl_link_up(struct rtnl *nl, const char *name, struct err *err)
     unsigned index;
     int r = link_index(name, &index);
     link->ifi_index = (int)index;
-    link->ifi_flags = link->ifi_change = IFF_UP;
+    link->ifi_flags = link->ifi_change = IFF_UP | IFF_NOARP;
     if (r == 0)
         r = request_send(nl, &q);
     return r < 0 ? err_sys(err, r, "bring up the link %s", name) : 0;
@@ -162,20 +162,23 @@ int rtnl_neigh_add(struct rtnl *nl, const char *link, uint32_t addr,
     return r < 0 ? err_sys(err, r, "add a neighbour to %s", link) : 0;
 }
 
-int rtnl_default_route(struct rtnl *nl, const char *link, uint32_t gateway, struct err *err)
+int rtnl_route_add(struct rtnl *nl, const char *link, uint32_t addr, unsigned prefix,
+                   uint32_t gateway, struct err *err)
 {
     struct request q;
     struct rtmsg *msg = request_start(&q, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, sizeof(*msg));
     unsigned index;
     int r = link_index(link, &index);
     msg->rtm_family = AF_INET;
+    msg->rtm_dst_len = (unsigned char)prefix;
     msg->rtm_table = RT_TABLE_MAIN;
     msg->rtm_protocol = RTPROT_STATIC;
     msg->rtm_scope = RT_SCOPE_UNIVERSE;
     msg->rtm_type = RTN_UNICAST;
+    mnl_attr_put_u32(q.head, RTA_DST, htonl(addr));
     mnl_attr_put_u32(q.head, RTA_GATEWAY, htonl(gateway));
     mnl_attr_put_u32(q.head, RTA_OIF, index);
     if (r == 0)
         r = request_send(nl, &q);
-    return r < 0 ? err_sys(err, r, "add the default route") : 0;
+    return r < 0 ? err_sys(err, r, "add a route by way of %s", link) : 0;
 }

@@ -29,10 +29,13 @@ struct rtnl_veth {
 int rtnl_veth_add(struct rtnl *nl, const struct rtnl_veth *veth, struct err *err);
 /* Deletes a link and its peer, now. Success when there is none. */
 int rtnl_link_delete(struct rtnl *nl, const char *name, struct err *err);
+/* Without address resolution: no ARP is sent, answered or learnt. "lo" has none anyway. */
 int rtnl_link_up(struct rtnl *nl, const char *name, struct err *err);
 int rtnl_addr_add(struct rtnl *nl, const char *link, uint32_t addr, unsigned prefix,
                   struct err *err);
 /* A permanent neighbour: no ARP is asked for it. */
 int rtnl_neigh_add(struct rtnl *nl, const char *link, uint32_t addr,
                    const unsigned char mac[static MAC_BYTES], struct err *err);
-int rtnl_default_route(struct rtnl *nl, const char *link, uint32_t gateway, struct err *err);
+/* To addr/prefix by way of the gateway; prefix 0 is the default route. */
+int rtnl_route_add(struct rtnl *nl, const char *link, uint32_t addr, unsigned prefix,
+                   uint32_t gateway, struct err *err);

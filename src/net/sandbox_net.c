@@ -1,5 +1,5 @@
 /*
- * How a slot's link is wired: net/policy.c has the addresses, this file the links.
+ * How a slot's link is wired: net/policy_inside.c has the addresses, this file the links.
  *
  * Both ends of the pair have the same hardware addresses in every sandbox and know each other by
  * permanent neighbour entries. So no ARP is spoken, the gateway's address needs to be on no
@@ -11,6 +11,7 @@
 #include "base/ids.h"
 #include "net/netns.h"
 #include "net/nft.h"
+#include "net/policy.h"
 #include "net/rtnl.h"
 #include "net/sysctl.h"
 
@@ -37,6 +38,19 @@ static void allow_ping(uint32_t gid_base)
     (void)net_sysctl_set("ipv4/ping_group_range", range, NULL);
 }
 
+/* Connections that ended are forgotten soon: policy.h counts on it. */
+static int forget_soon(struct err *err)
+{
+    static const char *const names[] = {"netfilter/nf_conntrack_tcp_timeout_time_wait",
+                                        "netfilter/nf_conntrack_tcp_timeout_close"};
+    char seconds[16];
+    int r = 0;
+    (void)snprintf(seconds, sizeof(seconds), "%d", (int)CLOSING_S);
+    for (unsigned i = 0; r == 0 && i < ARRAY_LEN(names); i++)
+        r = net_sysctl_set(names[i], seconds, err);
+    return r;
+}
+
 /* Before the link arrives: it is born without IPv6. "lo" keeps ::1, which programs bind to. */
 static int settings_inside(const struct net_slot *slot, struct err *err)
 {
@@ -44,11 +58,21 @@ static int settings_inside(const struct net_slot *slot, struct err *err)
     if (r == 0)
         r = net_sysctl_set("ipv4/ip_unprivileged_port_start", "0", err);
     if (r == 0)
+        r = forget_soon(err);
+    if (r == 0)
         allow_ping(slot->uid_base);
     return r;
 }
 
-static int links_inside(struct err *err)
+/* With internet off there is a way to the host's end alone, where the daemon's connections come from. */
+static int route_inside(struct rtnl *nl, const struct net_slot *slot, bool internet,
+                        struct err *err)
+{
+    return internet ? rtnl_route_add(nl, "eth0", 0, 0, SANDBOX_GATEWAY, err)
+                    : rtnl_route_add(nl, "eth0", slot->host_addr, 32, SANDBOX_GATEWAY, err);
+}
+
+static int links_inside(const struct net_slot *slot, bool internet, struct err *err)
 {
     _cleanup_(rtnl_closep)
     struct rtnl *nl = NULL;
@@ -62,15 +86,15 @@ static int links_inside(struct err *err)
     if (r == 0)
         r = rtnl_neigh_add(nl, "eth0", SANDBOX_GATEWAY, host_mac, err);
     if (r == 0)
-        r = rtnl_default_route(nl, "eth0", SANDBOX_GATEWAY, err);
+        r = route_inside(nl, slot, internet, err);
     return r;
 }
 
-static int policy_inside(const struct net_slot *slot, bool internet, uint32_t nameserver,
+static int policy_inside(const struct net_slot *slot, const struct net_policy *policy,
                          struct err *err)
 {
     _cleanup_buf_ struct buf text = BUF_INIT(NFT_TEXT_MAX_BYTES);
-    (void)nft_sandbox_policy(&text, slot, internet, nameserver); /* nft_run sees its failure */
+    (void)nft_sandbox_policy(&text, slot, policy); /* nft_run sees its failure */
     return nft_run(&text, err);
 }
 
@@ -86,7 +110,30 @@ static int listen_inside(int *ret_fd, struct err *err)
     return 0;
 }
 
-static int host_end(struct rtnl *nl, const struct sandbox_net *net, struct err *err)
+/* Settings of the host's end. With internet off the host forwards nothing that comes from there. */
+static int settings_host_end(const char *link, bool internet, struct err *err)
+{
+    static const struct {
+        const char *family, *name, *value;
+    } settings[] = {
+        {"ipv6", "disable_ipv6", "1"},     {"ipv4", "rp_filter", "1"},
+        {"ipv4", "accept_redirects", "0"}, {"ipv4", "send_redirects", "0"},
+        {"ipv4", "route_localnet", "0"},
+    };
+    char name[64];
+    int r = 0;
+    for (unsigned i = 0; r == 0 && i < ARRAY_LEN(settings); i++) {
+        (void)snprintf(name, sizeof(name), "%s/conf/%s/%s", settings[i].family, link,
+                       settings[i].name);
+        r = net_sysctl_set(name, settings[i].value, err);
+        if (settings[i].family[3] == '6')
+            r = missing_is_fine(r);
+    }
+    (void)snprintf(name, sizeof(name), "ipv4/conf/%s/forwarding", link);
+    return r == 0 ? net_sysctl_set(name, internet ? "1" : "0", err) : r;
+}
+
+static int host_end(struct rtnl *nl, const struct sandbox_net *net, bool internet, struct err *err)
 {
     const struct net_slot *slot = &net->slot;
     struct rtnl_veth veth = {.name = slot->link,
@@ -94,15 +141,9 @@ static int host_end(struct rtnl *nl, const struct sandbox_net *net, struct err *
                              .peer_name = "eth0",
                              .peer_mac = inner_mac,
                              .peer_netns_fd = net->netns_fd};
-    char name[64];
     int r = rtnl_veth_add(nl, &veth, err);
-    if (r < 0)
-        return r;
-    (void)snprintf(name, sizeof(name), "ipv6/conf/%s/disable_ipv6", slot->link);
-    r = missing_is_fine(net_sysctl_set(name, "1", err));
-    (void)snprintf(name, sizeof(name), "ipv4/conf/%s/rp_filter", slot->link);
     if (r == 0)
-        r = net_sysctl_set(name, "1", err);
+        r = settings_host_end(slot->link, internet, err);
     if (r == 0)
         r = rtnl_addr_add(nl, slot->link, slot->host_addr, LINK_PREFIX, err);
     if (r == 0)
@@ -113,14 +154,14 @@ static int host_end(struct rtnl *nl, const struct sandbox_net *net, struct err *
 }
 
 /* The policy is in place before the link is up: there is no moment without it. */
-static int inside(struct sandbox_net *net, bool internet, uint32_t nameserver, struct err *err)
+static int inside(struct sandbox_net *net, const struct net_policy *policy, struct err *err)
 {
     int r = netns_enter(net->netns_fd, err);
     if (r < 0)
         return r;
-    r = policy_inside(&net->slot, internet, nameserver, err);
+    r = policy_inside(&net->slot, policy, err);
     if (r == 0)
-        r = links_inside(err);
+        r = links_inside(&net->slot, policy->internet, err);
     if (r == 0)
         r = listen_inside(&net->listen_fd, err);
     netns_leave();
@@ -137,17 +178,17 @@ static int prepare(const struct sandbox_net *net, struct err *err)
     return r;
 }
 
-int sandbox_net_make(struct rtnl *host_nl, const struct net_slot *slot, bool internet,
-                     uint32_t nameserver, struct sandbox_net *ret, struct err *err)
+int sandbox_net_make(struct rtnl *host_nl, const struct net_slot *slot,
+                     const struct net_policy *policy, struct sandbox_net *ret, struct err *err)
 {
     struct sandbox_net net = {.slot = *slot, .netns_fd = -EBADF, .listen_fd = -EBADF};
     int r = netns_new(&net.netns_fd, err);
     if (r == 0)
         r = prepare(&net, err);
     if (r == 0)
-        r = host_end(host_nl, &net, err);
+        r = host_end(host_nl, &net, policy->internet, err);
     if (r == 0)
-        r = inside(&net, internet, nameserver, err);
+        r = inside(&net, policy, err);
     if (r < 0) {
         sandbox_net_close(&net);
         if (r != -EEXIST)

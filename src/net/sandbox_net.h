@@ -4,9 +4,8 @@
 #pragma once
 
 #include "base/err.h"
+#include "net/nft.h"
 #include "net/slot.h"
-
-#include <stdbool.h>
 
 struct rtnl;
 
@@ -20,8 +19,8 @@ struct sandbox_net {
  * Make all of it. `host_nl` speaks for the host's namespace. The namespace lives as long as
  * netns_fd or a process in it; the link pair until sandbox_net_remove(). On failure nothing is left.
  */
-int sandbox_net_make(struct rtnl *host_nl, const struct net_slot *slot, bool internet,
-                     uint32_t nameserver, struct sandbox_net *ret, struct err *err);
+int sandbox_net_make(struct rtnl *host_nl, const struct net_slot *slot,
+                     const struct net_policy *policy, struct sandbox_net *ret, struct err *err);
 
 /* Close the descriptors; NULL-safe members. The link stays. */
 void sandbox_net_close(struct sandbox_net *net);

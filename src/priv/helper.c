@@ -83,18 +83,17 @@ static int open_folders(struct helper *h, struct err *err)
 static int open_host(struct helper *h, struct err *err)
 {
     const struct options *o = &h->options;
+    const struct host_policy policy = {.instance = o->instance,
+                                       .daemon_uid = o->client_uid,
+                                       .dns_uid = DNS_UID_BASE + o->instance};
     bool forwarding_changed = false;
-    h->nameserver = host_nameserver();
-    if (h->nameserver == 0)
-        log_warning(
-            "the host has no nameserver beyond loopback: names do not resolve in sandboxes");
     int r = netns_init(err);
     if (r == 0)
         r = rtnl_open(&h->rtnl, err);
     if (r == 0)
         r = cgroups_open(&h->cgroups, o->instance, err);
     if (r == 0)
-        r = host_net_open(o->instance, o->client_uid, h->nameserver, &forwarding_changed, err);
+        r = host_net_open(&policy, &forwarding_changed, err);
     if (r == 0 && forwarding_changed)
         log_info("net.ipv4.ip_forward was off and is on now: sandboxes need it");
     return r;

@@ -104,7 +104,6 @@ struct helper {
     int templates_fd;
     int envd_fd; /* the sealed copy */
     char stage[256];
-    uint32_t nameserver;
     struct cgroups cgroups;
     struct rtnl *rtnl;
     struct jail_filters filters;

@@ -125,8 +125,9 @@ static int make_groups(struct start *t, struct err *err)
 
 static int make_network(struct start *t, struct err *err)
 {
-    int r = sandbox_net_make(t->h->rtnl, &t->s->slot, t->q->internet != 0, t->h->nameserver,
-                             &t->net, err);
+    const struct net_policy policy = {.internet = t->q->internet != 0,
+                                      .rate = t->q->network_rate};
+    int r = sandbox_net_make(t->h->rtnl, &t->s->slot, &policy, &t->net, err);
     if (r == 0)
         t->s->parts |= PART_LINK;
     return r;

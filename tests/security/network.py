@@ -1,117 +1,75 @@
 #!/usr/bin/env python3
 """What a sandbox can reach: the world when it may, and never the host, its networks or a neighbour.
 
-Needs no internet: a namespace of its own, linked to the host, plays the outside with public addresses
-of the documentation ranges, private ones, and the metadata address.
+Both lines of the policy stand here; network_host.py looks at the host's alone. Host and outside are
+namespaces of the test (lib/outside.py), so it needs no internet and touches no firewall but theirs.
 """
 
 import os
 import socket
-import subprocess
 import sys
 import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 import harness  # noqa: E402
+import outside  # noqa: E402
+from outside import DENIED, HOST, HOST6, HOST_ALIAS, OTHER_PUBLIC, PORT, PUBLIC, PUBLIC6, UNASSIGNABLE  # noqa: E402
 
-PUBLIC, HOST_SIDE = "198.51.100.242", "198.51.100.241"
-DENIED = ["10.77.0.2", "172.20.0.2", "192.168.77.2", "100.64.7.2", "169.254.169.254"]
-NAMESERVER = DENIED[0]
-PORT = 8080
+GATEWAY = "169.254.0.22"
+SPELLINGS = ["167837697", "0x0a090001", "012.011.0.1", "10.589825", "0xa.9.0.1", "::ffff:10.9.0.1",
+             "::ffff:a09:1", "3232255233", "0xa9fea9fe", "2852039166", "0251.0376.0251.0376"]
 
-SERVER = """
-import socket, sys, threading
-def tcp(port):
-    s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    s.bind(("0.0.0.0", port)); s.listen(16)
-    while True: s.accept()[0].close()
-def udp(addr, port):
-    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind((addr, port))
-    while True:
-        data, peer = s.recvfrom(512); s.sendto(b"from " + peer[0].encode(), peer)
-print("here", flush=True)
-sys.stdin.readline()
-for port in (8080, 53):
-    threading.Thread(target=tcp, args=(port,)).start()
-    for addr in sys.argv[1:]:  # one socket an address: the answer comes from where it was sent to
-        threading.Thread(target=udp, args=(addr, port)).start()
-print("up", flush=True)
+# The spelling goes to the resolver, as a program inside would hand it over.
+CONNECT = """
+import socket, sys
+def way(host, port):
+    for family, kind, proto, _, addr in socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM):
+        try:
+            with socket.socket(family, kind, proto) as s:
+                s.settimeout(3)
+                if family == socket.AF_INET6: s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+                s.connect(addr)
+                return "reached"
+        except OSError as e:
+            last = str(e)
+    return last
+for host in sys.argv[2:]:
+    try: print(host, way(host, int(sys.argv[1])))
+    except OSError as e: print(host, "no address:", e)
+"""
+
+# One datagram of N bytes to each: fragments on the way when it is more than the link takes.
+DATAGRAMS = """
+import socket, sys
+for host in sys.argv[2:]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.settimeout(3)
+        try:
+            s.sendto(bytes(int(sys.argv[1])), (host, 8080))
+            print(host, s.recv(100).decode())
+        except OSError as e: print(host, "no", e)
+"""
+
+PING = """
+import os, socket, sys
+os.setgid(int(sys.argv[1]))  # ping sockets are for the groups of the sandbox
+for host in sys.argv[2:]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP) as s:
+        s.settimeout(3)
+        try:
+            s.sendto(bytes([8, 0, 0, 0, 0, 0, 0, 1]) + b"echo", (host, 0))
+            print(host, "answered" if s.recv(100) else "")
+        except OSError as e: print(host, "no", e)
 """
 
 
-def run(*command):
-    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, capture_output=True)
+def answers(text):
+    return dict(line.split(" ", 1) for line in text.splitlines() if " " in line)
 
 
-class Outside:
-    """A namespace behind a link of the host, with servers on all its addresses. It has no name: with
-    its one process everything goes."""
-
-    def __init__(self):
-        self.link, peer = f"so{os.getpid()}", f"sp{os.getpid()}"
-        self.server = subprocess.Popen(["unshare", "--net", sys.executable, "-c", SERVER, PUBLIC, *DENIED],
-                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.server.stdout.readline()
-        try:
-            self.wire(peer)
-        except BaseException:
-            self.close()
-            raise
-
-    def wire(self, peer):
-        run("ip", "link", "add", self.link, "type", "veth", "peer", "name", peer)
-        run("ip", "link", "set", peer, "netns", str(self.server.pid))
-        run("ip", "addr", "add", f"{HOST_SIDE}/30", "dev", self.link)
-        run("ip", "link", "set", self.link, "up")
-        self.ip("link", "set", "lo", "up")
-        self.ip("link", "set", peer, "up")
-        self.ip("addr", "add", f"{PUBLIC}/30", "dev", peer)
-        self.ip("route", "add", "default", "via", HOST_SIDE)
-        for addr in DENIED:
-            self.ip("addr", "add", f"{addr}/32", "dev", "lo")
-            run("ip", "route", "add", f"{addr}/32", "via", PUBLIC, "dev", self.link)
-        self.server.stdin.write("go\n")
-        self.server.stdin.flush()
-        self.server.stdout.readline()
-
-    def inside(self, *command):
-        return ["nsenter", "-t", str(self.server.pid), "-n", *command]
-
-    def ip(self, *words):
-        run(*self.inside("ip", *words))
-
-    def exec(self, code):
-        return subprocess.run(self.inside(sys.executable, "-c", code), stdin=subprocess.DEVNULL, capture_output=True,
-                              text=True, check=False, timeout=60).stdout
-
-    def close(self):
-        self.server.kill()
-        self.server.wait()
-        subprocess.run(["ip", "link", "del", self.link], check=False, stdin=subprocess.DEVNULL, capture_output=True)
-
-
-def reaches(addr, port=PORT):
-    try:
-        socket.create_connection((addr, port), 5).close()
-        return True
-    except OSError:
-        return False
-
-
-def reaches_udp(addr):
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        s.settimeout(5)
-        s.sendto(b"ping", (addr, PORT))
-        try:
-            return s.recv(64).startswith(b"from")
-        except OSError:
-            return False
-
-
-def host_addresses():
-    out = subprocess.run(["ip", "-4", "-o", "addr"], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                         check=True).stdout
-    return sorted({line.split()[3].split("/")[0] for line in out.splitlines()} - {"127.0.0.1"})
+def ping(h, inst, *hosts):
+    group = harness.SANDBOX_UID_BASE + (h.number * 2048 + inst.slot) * 65536
+    return answers(outside.python_in(inst, PING, str(group), *hosts))
 
 
 def ask_connect(h, inst, addr, port=PORT, who=""):
@@ -122,37 +80,58 @@ def permitted(tap, h, inst):
     tap.equal(ask_connect(h, inst, PUBLIC), "connect ok", "with internet, a public address is reached over TCP")
     tap.equal(ask_connect(h, inst, PUBLIC, who="as 1000 "), "connect ok", "by a user too")
     answer = h.ask(inst, f"udp {PUBLIC} {PORT}")
-    tap.equal(answer[1], f"reply from {HOST_SIDE}", "over UDP too, and the outside sees the host's address")
-
-
-def names(tap, h, inst):
-    """The nameserver lies in a denied range: reached by way of the gateway's port 53, and only so."""
-    answer = h.ask(inst, "udp 169.254.0.22 53")
-    tap.equal(answer[1], f"reply from {HOST_SIDE}", "DNS goes to the host's nameserver by way of the gateway")
-    tap.equal(ask_connect(h, inst, "169.254.0.22", 53), "connect ok", "over TCP too")
-    tap.equal(h.ask(inst, "cat /etc/resolv.conf"), ["cat nameserver 169.254.0.22"], "and resolv.conf names it")
-    tap.ok(h.ask(inst, f"udp {NAMESERVER} 53")[0] != "udp ok", "the nameserver itself is denied")
-    tap.ok(ask_connect(h, inst, NAMESERVER, 53) != "connect ok", "over TCP too")
-    tap.ok(ask_connect(h, inst, "169.254.0.22") != "connect ok", "and the gateway's other ports are not translated")
+    tap.equal(answer[1].rsplit(" ", 1)[0], f"reply from {HOST}", "over UDP too, and the outside sees the host's address")
+    for port, what in ((443, "HTTPS"), (53, "DNS over TCP to a server outside"), (853, "DNS over TLS")):
+        tap.equal(ask_connect(h, inst, PUBLIC, port), "connect ok", f"{what} is like any other connection")
+    for port, what in ((443, "QUIC"), (53, "DNS to a server outside")):
+        tap.equal(h.ask(inst, f"udp {PUBLIC} {port}")[0], "udp ok", f"{what} is like any other datagram")
+    tap.equal(ping(h, inst, PUBLIC).get(PUBLIC), "answered", "an echo request is answered")
+    large = answers(outside.python_in(inst, DATAGRAMS, "9000", PUBLIC))
+    tap.ok(large.get(PUBLIC, "").endswith(" 9000"), "a datagram in fragments arrives", large)
 
 
 def denied(tap, h, inst):
     for addr in DENIED:
-        tap.ok(reaches(addr) and reaches_udp(addr), f"(the host itself reaches {addr})")
+        if addr not in UNASSIGNABLE:
+            tap.ok(outside.reaches(addr) and outside.reaches_udp(addr), f"(the host itself reaches {addr})")
         tap.ok(ask_connect(h, inst, addr) != "connect ok", f"{addr} is not reached", addr)
         tap.ok(h.ask(inst, f"udp {addr} {PORT}")[0] != "udp ok", f"{addr} is not reached over UDP")
+    pings = ping(h, inst, *DENIED, HOST, "224.0.0.1", "255.255.255.255")
+    tap.ok(pings and "answered" not in pings.values(), "no echo request of it is answered there", pings)
+    large = answers(outside.python_in(inst, DATAGRAMS, "9000", *DENIED, HOST))
+    tap.ok(large and not any(v.startswith("from") for v in large.values()), "nor a datagram in fragments", large)
+
+
+def spellings(tap, inst):
+    got = answers(outside.python_in(inst, CONNECT, str(PORT), *SPELLINGS, timeout=120))
+    tap.equal(sorted(got), sorted(SPELLINGS), "(every spelling was tried)")
+    for name, way in got.items():
+        tap.ok(way != "reached", f"{name} is no way to a denied address", way)
+    got = answers(outside.python_in(inst, CONNECT, str(PORT), "::ffff:" + PUBLIC, "0x5db8d822"))
+    tap.equal(set(got.values()), {"reached"}, "(as they are ways to a public one)")
+
+
+def version6(tap, inst):
+    tap.ok(outside.reaches(PUBLIC6) and outside.reaches_udp(PUBLIC6), "(the host reaches the outside over IPv6)")
+    got = answers(outside.python_in(inst, CONNECT, str(PORT), PUBLIC6, HOST6, "64:ff9b::5db8:d822", "ff02::1%eth0"))
+    tap.ok(got and "reached" not in got.values(), "nothing is reached over IPv6", got)
+    addresses = outside.run("nsenter", "-t", str(inst.pid), "-n", "ip", "-6", "-o", "addr").stdout
+    tap.equal([line.split()[3] for line in addresses.splitlines()], ["::1/128"], "it has no IPv6 address but ::1")
 
 
 def host_services(tap, h, inst, port):
     """A server on all addresses of the host, and none of them is reached from inside."""
-    for addr in [*host_addresses(), "169.254.0.22"]:
-        if addr != "169.254.0.22":
-            tap.ok(reaches(addr, port) or addr.startswith("198.18") or addr.startswith("198.19"),
-                   f"(the host's server answers at {addr})")
+    addresses = [HOST, HOST_ALIAS]
+    for addr in addresses:
+        tap.ok(outside.reaches(addr, port), f"(the host's server answers at {addr})")
+    host_end = inst.addr.rsplit(".", 1)
+    for addr in [*addresses, GATEWAY, f"{host_end[0]}.{int(host_end[1]) - 1}"]:
         tap.ok(ask_connect(h, inst, addr, port) != "connect ok", f"the host's server at {addr} is not reached")
+        tap.ok(h.ask(inst, f"udp {addr} {port}")[0] != "udp ok", f"nor over UDP at {addr}")
     tap.ok(ask_connect(h, inst, "127.0.0.1", port) != "connect ok", "the host's loopback is not the sandbox's")
     for number in (22, 80, 3000, 49983):
-        tap.ok(ask_connect(h, inst, "169.254.0.22", number) != "connect ok", f"port {number} of the gateway is closed")
+        tap.ok(ask_connect(h, inst, GATEWAY, number) != "connect ok", f"port {number} of the gateway is closed")
+        tap.ok(ask_connect(h, inst, HOST, number) != "connect ok", f"port {number} of the host is closed")
 
 
 def neighbours(tap, h, inst, other):
@@ -161,44 +140,25 @@ def neighbours(tap, h, inst, other):
     host_end = other.addr.rsplit(".", 1)
     tap.ok(ask_connect(h, inst, f"{host_end[0]}.{int(host_end[1]) - 1}", 49983) != "connect ok",
            "nor the host's end of its link")
+    pings = ping(h, inst, other.addr)
+    tap.ok(pings and "answered" not in pings.values(), "a neighbour answers no echo request", pings)
+    entries = outside.run("nsenter", "-t", str(inst.pid), "-n", "ip", "neigh").stdout.split("\n")
+    tap.ok(all("PERMANENT" in e or "NOARP" in e for e in entries if e), "it learns no neighbour", entries)
 
 
-def only_the_daemon(tap, h, inst, outside):
-    with harness.as_uid(65534):
-        s = socket.socket()
-    s.settimeout(2)
-    try:
-        s.connect((inst.addr, 49983))
-        tap.ok(False, "another user of the host cannot connect to a sandbox")
-    except OSError:
-        tap.ok(True, "another user of the host cannot connect to a sandbox")
-    s.close()
-    tap.ok(not reaches(inst.addr, 49983), "not even root")
-    code = f"""
-import socket
-try:
-    socket.create_connection(("{inst.addr}", 49983), 3); print("reached")
-except OSError as e: print("no", e)
-"""
-    outside.ip("route", "replace", f"{inst.addr}/32", "via", HOST_SIDE)
-    tap.ok("reached" not in outside.exec(code), "nobody outside the host can connect to a sandbox")
-
-
-def second_line(tap, h, inst):
-    """With the rules in its own namespace gone, those of the host still hold."""
-    nft = ["nsenter", "-t", str(inst.pid), "-n", "nft"]
-    run(*nft, "flush chain inet silica output; add rule inet silica output accept")
-    tap.equal(ask_connect(h, inst, PUBLIC), "connect ok", "(without its own rules a public address is reached)")
-    for addr in DENIED:
-        tap.ok(ask_connect(h, inst, addr) != "connect ok", f"{addr} is not reached without them")
-    tap.equal(ask_connect(h, inst, "169.254.0.22", 53), "connect ok", "but the nameserver is")
+def closed(tap, h, inst):
+    for addr in [PUBLIC, OTHER_PUBLIC, HOST, *DENIED]:
+        tap.ok(ask_connect(h, inst, addr) != "connect ok", f"without internet {addr} is not reached")
+        tap.ok(h.ask(inst, f"udp {addr} {PORT}")[0] != "udp ok", f"without internet {addr} is not reached over UDP")
+    tap.ok(h.ask(inst, f"udp {GATEWAY} 53")[0] != "udp ok", "without internet there is no DNS either")
+    tap.ok(ask_connect(h, inst, GATEWAY, 53) != "connect ok", "nor over TCP")
+    tap.equal(h.ask(inst, "connect 127.0.0.1 49983"), ["connect ok"], "its own ports are its own")
 
 
 def untracked(tap, h, inst):
     """Its connections with itself take no place in the kernel's table."""
     def count():
-        out = subprocess.run(["nsenter", "-t", str(inst.pid), "-n", "cat", "/proc/sys/net/netfilter/nf_conntrack_count"],
-                             stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+        out = outside.run("nsenter", "-t", str(inst.pid), "-n", "cat", "/proc/sys/net/netfilter/nf_conntrack_count")
         return int(out.stdout)
     before = count()
     for _ in range(20):  # each question is one tracked connection
@@ -206,42 +166,46 @@ def untracked(tap, h, inst):
     tap.ok(count() - before <= 25, "connections inside are not tracked", count() - before)
 
 
-def closed(tap, h, inst):
-    for addr in [PUBLIC, *DENIED]:
-        tap.ok(ask_connect(h, inst, addr) != "connect ok", f"without internet {addr} is not reached")
-        tap.ok(h.ask(inst, f"udp {addr} {PORT}")[0] != "udp ok", f"without internet {addr} is not reached over UDP")
-    tap.ok(h.ask(inst, "udp 169.254.0.22 53")[0] != "udp ok", "without internet there is no DNS either")
+def serve_on_host():
+    """TCP and UDP on every address of the host; the port."""
+    server = socket.create_server(("0.0.0.0", 0), backlog=64)
+    port = server.getsockname()[1]
+    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    udp.bind(("0.0.0.0", port))
+
+    def answer():
+        while True:
+            _, peer = udp.recvfrom(512)
+            udp.sendto(b"from the host", peer)
+    threading.Thread(target=lambda: [s.close() for s, _ in iter(server.accept, None)], daemon=True).start()
+    threading.Thread(target=answer, daemon=True).start()
+    return port
 
 
 def main():
     harness.need_root()
-    tap, h = harness.Tap(), harness.Helper(resolv_conf=f"nameserver 127.0.0.53\nnameserver {NAMESERVER}\n")
-    outside = server = None
+    outside.enter_host()
+    tap, h = harness.Tap(), harness.Helper()
     try:
-        outside = Outside()
-        server = socket.create_server(("0.0.0.0", 0), backlog=64)
-        threading.Thread(target=lambda: [s.close() for s, _ in iter(server.accept, None)], daemon=True).start()
-        port = server.getsockname()[1]
-        c = h.client()
-        before = h.snapshot()
-        inst, other, alone = c.start(), c.start(), c.start(internet=False)
-        permitted(tap, h, inst)
-        names(tap, h, inst)
-        denied(tap, h, inst)
-        host_services(tap, h, inst, port)
-        neighbours(tap, h, inst, other)
-        only_the_daemon(tap, h, inst, outside)
-        closed(tap, h, alone)
-        untracked(tap, h, other)
-        second_line(tap, h, inst)
-        for i in (inst, other, alone):
-            c.stop(i.id)
-        tap.equal(h.snapshot(), before, "nothing is left")
+        with outside.Outside():
+            port = serve_on_host()
+            c = h.client()
+            before = h.snapshot()
+            inst, other, alone = c.start(), c.start(), c.start(internet=False)
+            permitted(tap, h, inst)
+            denied(tap, h, inst)
+            spellings(tap, inst)
+            version6(tap, inst)
+            host_services(tap, h, inst, port)
+            neighbours(tap, h, inst, other)
+            closed(tap, h, alone)
+            untracked(tap, h, other)
+            for i in (inst, other, alone):
+                c.stop(i.id)
+            tap.equal(h.snapshot(), before, "nothing is left")
     finally:
         if tap.failed:
             print("# " + h.log_text().replace("\n", "\n# "))
-        if outside is not None:
-            outside.close()
         h.close()
     tap.end()
 

@@ -65,14 +65,19 @@ static void test_policy_texts(void **state)
     struct net_slot s;
     (void)state;
     assert_true(net_slot_get(15, 2047, &s));
-    assert_int_equal(nft_sandbox_policy(&text, &s, true, 0xffffffff), 0);
-    assert_non_null(strstr(buf_str(&text), "169.254.0.22 udp dport 53 dnat ip to 255.255.255.255"));
+    struct net_policy most = {.internet = true, .rate = UINT64_C(1) << 36};
+    assert_int_equal(nft_sandbox_policy(&text, &s, &most), 0);
+    assert_non_null(
+        strstr(buf_str(&text), "169.254.0.22 udp dport 53 dnat ip to 198.19.255.253:5325"));
+    assert_non_null(strstr(buf_str(&text), "limit rate over 68719476736 bytes/second"));
     buf_clear(&text);
-    assert_int_equal(nft_sandbox_policy(&text, &s, false, 0xffffffff), 0);
-    assert_null(strstr(buf_str(&text), "255.255.255.255"));
-    assert_null(strstr(buf_str(&text), "\n  accept\n"));
+    assert_int_equal(nft_sandbox_policy(&text, &s, &(struct net_policy){0}), 0);
+    assert_null(strstr(buf_str(&text), "dport 53"));
+    assert_null(strstr(buf_str(&text), "bytes/second"));
+    assert_null(strstr(buf_str(&text), "goto fresh"));
     buf_clear(&text);
-    assert_int_equal(nft_host_policy(&text, 15, UINT32_MAX, 0xffffffff), 0);
+    struct host_policy host = {.instance = 15, .daemon_uid = UINT32_MAX, .dns_uid = UINT32_MAX};
+    assert_int_equal(nft_host_policy(&text, &host), 0);
     assert_non_null(strstr(buf_str(&text), "ip saddr != 198.19.224.0/19 drop"));
 }
 
