@@ -5,7 +5,6 @@
 #include "envd/fs_rpc.h"
 
 #include "base/cleanup.h"
-#include "base/num.h"
 #include "envd/fs_ops.h"
 #include "envd/paths.h"
 #include "envd/request.h"
@@ -47,37 +46,6 @@ static void after(uv_work_t *w, int status)
     free(c);
 }
 
-static int read_path(struct fs_call *c, const struct json_ref *body, const char *key, char *ret)
-{
-    const char *given = "";
-    int r = json_get_str(body, key, JSON_OPTIONAL, &given, &c->err);
-    if (r >= 0)
-        r = path_resolve(given, c->user.home, unary_request(c->u)->envd->settings.default_workdir,
-                         ret, &c->err);
-    if (r < 0)
-        (void)err_code(&c->err, RPC_INVALID_ARGUMENT);
-    return r;
-}
-
-/* uint32 as a number or a decimal string. */
-static int read_depth(struct fs_call *c, const struct json_ref *body)
-{
-    struct json_ref ref;
-    int64_t v = 0;
-    int r = json_get_any(body, "depth", JSON_OPTIONAL, &ref, &c->err);
-    if (r <= 0)
-        return r;
-    if (json_is_string(ref.v))
-        r = parse_u32(slice_str(json_string_value(ref.v)), UINT32_MAX, &c->args.depth) < 0
-                ? json_refuse(&ref, &c->err, "must be a whole number")
-                : 0;
-    else if ((r = json_get_i64(body, "depth", JSON_OPTIONAL, 0, UINT32_MAX, &v, &c->err)) > 0)
-        c->args.depth = (uint32_t)v;
-    if (r < 0)
-        (void)err_code(&c->err, RPC_INVALID_ARGUMENT);
-    return r;
-}
-
 static void start(struct unary *u, const struct json_ref *body, fs_op op, const char *path_key,
                   const char *destination_key)
 {
@@ -87,12 +55,13 @@ static void start(struct unary *u, const struct json_ref *body, fs_op op, const 
     c->out = BUF_INIT(RPC_REPLY_MAX_BYTES);
     c->args = (struct fs_args){.path = c->path, .destination = c->destination, .user = &c->user};
     int r = request_user(unary_request(u), &c->user, &c->err);
+    const char *workdir = unary_request(u)->envd->settings.default_workdir;
     if (r >= 0)
-        r = read_path(c, body, path_key, c->path);
+        r = fs_read_path(body, path_key, c->user.home, workdir, c->path, &c->err);
     if (r >= 0 && destination_key != NULL)
-        r = read_path(c, body, destination_key, c->destination);
+        r = fs_read_path(body, destination_key, c->user.home, workdir, c->destination, &c->err);
     if (r >= 0)
-        r = read_depth(c, body);
+        r = fs_read_depth(body, &c->args.depth, &c->err);
     if (r < 0) {
         unary_fail(u, &c->err);
         free(c);

@@ -2,11 +2,13 @@
  * Requests of process.Process, from JSON to structs. Nothing here knows of running processes, so
  * that it can be tested and fuzzed alone.
  */
+#include "base/codec.h"
 #include "base/num.h"
 #include "envd/process_rpc.h"
 #include "envd/settings.h"
 
 #include <errno.h>
+#include <signal.h>
 
 enum {
     START_ARGS_MAX = 65536,
@@ -182,4 +184,55 @@ int process_parse_start(const struct json_ref *body, struct start_request *ret, 
         return rpc_fail(err, RPC_INTERNAL, "out of memory");
     *ret = q;
     return 0;
+}
+
+int process_read_input(const struct json_ref *body, struct buf *out, struct err *err)
+{
+    struct json_ref input, pty;
+    const char *text = NULL;
+    int r = json_get_obj(body, "input", JSON_OPTIONAL, &input, err);
+    if (r > 0) {
+        r = json_get_any(&input, "pty", JSON_OPTIONAL, &pty, err);
+        if (r > 0)
+            return rpc_fail(err, RPC_INTERNAL, "error writing to pty: the process has no terminal");
+        r = json_get_str(&input, "stdin", JSON_OPTIONAL, &text, err);
+    }
+    if (r == 0)
+        return rpc_fail(err, RPC_UNIMPLEMENTED, "invalid input type: no input");
+    if (r > 0 && base64_get(out, slice_str(text)) < 0)
+        r = err_set(err, -EINVAL, ERR_INVALID, "unmarshal message: input.stdin is not base64");
+    if (r < 0)
+        (void)err_code(err, RPC_INVALID_ARGUMENT);
+    return r;
+}
+
+/* SIGTERM, SIGKILL, or 0 for all others. */
+static int read_signal(const struct json_ref *body, int *ret, struct err *err)
+{
+    struct json_ref ref;
+    *ret = 0;
+    int r = json_get_any(body, "signal", JSON_OPTIONAL, &ref, err);
+    if (r <= 0)
+        return r;
+    if (json_is_integer(ref.v)) {
+        json_int_t n = json_integer_value(ref.v);
+        *ret = n == SIGTERM || n == SIGKILL ? (int)n : 0;
+    } else if (!json_is_string(ref.v)) {
+        return json_refuse(&ref, err, "must be a signal's name or number");
+    } else if (strcmp(json_string_value(ref.v), "SIGNAL_SIGTERM") == 0) {
+        *ret = SIGTERM;
+    } else if (strcmp(json_string_value(ref.v), "SIGNAL_SIGKILL") == 0) {
+        *ret = SIGKILL;
+    } else if (strcmp(json_string_value(ref.v), "SIGNAL_UNSPECIFIED") != 0) {
+        return json_refuse(&ref, err, "is no signal that is known");
+    }
+    return 0;
+}
+
+int process_read_signal(const struct json_ref *body, int *ret, struct err *err)
+{
+    int r = invalid(err, read_signal(body, ret, err));
+    if (r == 0 && *ret == 0)
+        return rpc_fail(err, RPC_UNIMPLEMENTED, "invalid signal: only SIGTERM and SIGKILL");
+    return r;
 }

@@ -2,7 +2,6 @@
 #include "envd/process_rpc.h"
 
 #include "base/cleanup.h"
-#include "base/codec.h"
 #include "envd/request.h"
 #include "json/writer.h"
 
@@ -83,26 +82,6 @@ static void on_written(void *user, int result)
     unary_fail(u, &err);
 }
 
-static int read_input(const struct json_ref *body, struct buf *out, struct err *err)
-{
-    struct json_ref input, pty;
-    const char *text = NULL;
-    int r = json_get_obj(body, "input", JSON_OPTIONAL, &input, err);
-    if (r > 0) {
-        r = json_get_any(&input, "pty", JSON_OPTIONAL, &pty, err);
-        if (r > 0)
-            return rpc_fail(err, RPC_INTERNAL, "error writing to pty: the process has no terminal");
-        r = json_get_str(&input, "stdin", JSON_OPTIONAL, &text, err);
-    }
-    if (r == 0)
-        return rpc_fail(err, RPC_UNIMPLEMENTED, "invalid input type: no input");
-    if (r > 0 && base64_get(out, slice_str(text)) < 0)
-        r = err_set(err, -EINVAL, ERR_INVALID, "unmarshal message: input.stdin is not base64");
-    if (r < 0)
-        (void)err_code(err, RPC_INVALID_ARGUMENT);
-    return r;
-}
-
 void process_rpc_send_input(struct unary *u, const struct json_ref *body)
 {
     _cleanup_buf_ struct buf data = BUF_INIT(RPC_REQUEST_MAX_BYTES);
@@ -110,7 +89,7 @@ void process_rpc_send_input(struct unary *u, const struct json_ref *body)
     struct process *p = selected(u, body);
     if (p == NULL)
         return;
-    int r = read_input(body, &data, &err);
+    int r = process_read_input(body, &data, &err);
     if (r < 0) {
         unary_fail(u, &err);
         return;
@@ -137,29 +116,6 @@ void process_rpc_close_stdin(struct unary *u, const struct json_ref *body)
     reply_empty(u);
 }
 
-/* SIGTERM, SIGKILL, or 0 for all others. */
-static int read_signal(const struct json_ref *body, int *ret, struct err *err)
-{
-    struct json_ref ref;
-    *ret = 0;
-    int r = json_get_any(body, "signal", JSON_OPTIONAL, &ref, err);
-    if (r <= 0)
-        return r;
-    if (json_is_integer(ref.v)) {
-        json_int_t n = json_integer_value(ref.v);
-        *ret = n == SIGTERM || n == SIGKILL ? (int)n : 0;
-    } else if (!json_is_string(ref.v)) {
-        return json_refuse(&ref, err, "must be a signal's name or number");
-    } else if (strcmp(json_string_value(ref.v), "SIGNAL_SIGTERM") == 0) {
-        *ret = SIGTERM;
-    } else if (strcmp(json_string_value(ref.v), "SIGNAL_SIGKILL") == 0) {
-        *ret = SIGKILL;
-    } else if (strcmp(json_string_value(ref.v), "SIGNAL_UNSPECIFIED") != 0) {
-        return json_refuse(&ref, err, "is no signal that is known");
-    }
-    return 0;
-}
-
 void process_rpc_send_signal(struct unary *u, const struct json_ref *body)
 {
     struct err err;
@@ -167,12 +123,8 @@ void process_rpc_send_signal(struct unary *u, const struct json_ref *body)
     struct process *p = selected(u, body);
     if (p == NULL)
         return;
-    int r = read_signal(body, &sig, &err);
-    if (r < 0)
-        (void)err_code(&err, RPC_INVALID_ARGUMENT);
-    else if (sig == 0)
-        r = rpc_fail(&err, RPC_UNIMPLEMENTED, "invalid signal: only SIGTERM and SIGKILL");
-    else if ((r = process_signal(p, sig)) < 0)
+    int r = process_read_signal(body, &sig, &err);
+    if (r == 0 && (r = process_signal(p, sig)) < 0)
         r = rpc_fail(&err, RPC_INTERNAL, "error sending signal: %s",
                      r == -ESRCH ? "process already finished" : strerrordesc_np(-r));
     if (r < 0)

@@ -19,6 +19,10 @@ void process_rpc_send_signal(struct unary *u, const struct json_ref *body);
  * -EINVAL for a wrong type, -EOPNOTSUPP without a selector.
  */
 int process_read_selector(const struct json_ref *body, struct selector *ret, struct err *err);
+/* The member "input" of SendInput, decoded into `out`. Terminals are refused. */
+int process_read_input(const struct json_ref *body, struct buf *out, struct err *err);
+/* The member "signal": SIGTERM or SIGKILL; all others are refused. */
+int process_read_signal(const struct json_ref *body, int *ret, struct err *err);
 /* "process with pid N not found". Returns a negative errno. */
 int process_not_found(const struct selector *s, struct err *err);
 
