@@ -259,7 +259,7 @@ class Helper:
             try:
                 Client(self.socket, self.uid).close()
                 return
-            except (FileNotFoundError, PermissionError, ConnectionError):  # made, given away, listening
+            except (FileNotFoundError, PermissionError, ConnectionError, BlockingIOError):  # not there yet, or busy
                 time.sleep(0.02)
         raise RuntimeError("silica-priv did not listen:\n" + self.log_text())
 
