@@ -129,6 +129,11 @@ static int ask(struct dns_attempt *a)
     return (size_t)sent == n ? 0 : -EIO;
 }
 
+int dns_attempt_repeat(struct dns_attempt *a)
+{
+    return ask(a);
+}
+
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
     struct dns_attempt *a = container_of(poll, struct dns_attempt, poll);

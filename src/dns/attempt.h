@@ -27,5 +27,8 @@ typedef void (*dns_attempt_done)(void *user, int result, uint8_t *msg, size_t n)
 int dns_attempt_start(uv_loop_t *loop, const struct dns_server *server, const struct dns_query *q,
                       bool tcp, dns_attempt_done done, void *user, struct dns_attempt **ret);
 
+/* By UDP: ask the same server once more, the answer to either will do. 0 or a negative errno. */
+int dns_attempt_repeat(struct dns_attempt *a);
+
 /* Closes the socket now; the memory goes at the end of the loop's turn. NULL is fine. */
 void dns_attempt_close(struct dns_attempt *a);

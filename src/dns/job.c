@@ -78,6 +78,7 @@ static void on_attempt(void *user, int result, uint8_t *msg, size_t n)
         job->bad_rcode = result;
     else
         let_rest(job);
+    dns_attempt_close(take_ptr(&job->attempt));
     ask_next(job);
 }
 
@@ -110,13 +111,20 @@ static uint64_t patience_ms(const struct dns_job *job)
     return left < ms[job->turn] ? left : ms[job->turn];
 }
 
+/* The only server there is may be looking for the answer: what it was asked first stays valid. */
+static int ask(struct dns_job *job)
+{
+    if (job->attempt != NULL && !job->tcp && job->n_servers == 1)
+        return dns_attempt_repeat(job->attempt);
+    dns_attempt_close(take_ptr(&job->attempt));
+    return dns_attempt_start(&job->dns->loop, job->asked, &job->q, job->tcp, on_attempt, job,
+                             &job->attempt);
+}
+
 static void ask_next(struct dns_job *job)
 {
-    dns_attempt_close(take_ptr(&job->attempt));
     while (pick(job)) {
-        int r = dns_attempt_start(&job->dns->loop, job->asked, &job->q, job->tcp, on_attempt, job,
-                                  &job->attempt);
-        if (r == 0) {
+        if (ask(job) == 0) {
             (void)uv_timer_start(&job->timer, on_timer, patience_ms(job), 0); /* cannot fail */
             return;
         }

@@ -3,8 +3,8 @@
  * for each slot; nothing is allocated when a packet arrives.
  *
  * How much of what is shared one may hold depends on how much is free: a quarter of it, and never more
- * than a maximum of its own. So a flood leaves room for the others, and many floods at once shrink
- * each other instead of keeping the next one out.
+ * than a maximum of its own. So a flood leaves room for the others, and what many floods give back goes
+ * to those that hold less.
  */
 #pragma once
 

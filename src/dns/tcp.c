@@ -4,7 +4,7 @@
  * query and one answer at most.
  *
  * States and what is waited for: reading (readable; the idle limit, and the message limit once a byte
- * is there) -> asking (nothing: the job has its own deadline) -> writing (writable; the write limit)
+ * is there) -> asking (a reset; the job has its own deadline) -> writing (writable; the write limit)
  * -> reading. Whatever goes wrong closes the connection.
  */
 #include "dns/front.h"
@@ -184,7 +184,6 @@ static void write_some(struct conn *c)
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
     struct conn *c = container_of(poll, struct conn, poll);
-    (void)status;
     (void)events; /* trying tells more */
     switch (c->state) {
     case CONN_READING:
@@ -194,6 +193,10 @@ static void on_poll(uv_poll_t *poll, int status, int events)
         write_some(c);
         break;
     case CONN_ASKING:
+        if (status < 0)
+            conn_close(c); /* it was reset: nobody waits for the answer */
+        else
+            (void)uv_poll_stop(&c->poll); /* it may only have asked all that it wants to ask */
         break;
     }
 }
@@ -218,14 +221,14 @@ static void interest(struct conn *c)
         events = UV_WRITABLE;
         break;
     case CONN_ASKING:
+        events = UV_DISCONNECT;
         break;
     }
     if (limit_ms > 0)
         (void)uv_timer_start(&c->timer, on_timer, limit_ms, 0);
     else
         (void)uv_timer_stop(&c->timer);
-    int r = events != 0 ? uv_poll_start(&c->poll, events, on_poll) : uv_poll_stop(&c->poll);
-    if (r < 0)
+    if (uv_poll_start(&c->poll, events, on_poll) < 0)
         conn_close(c);
 }
 

@@ -115,8 +115,9 @@ static bool read_one(struct dns_udp *u)
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
     struct dns_udp *u = container_of(poll, struct dns_udp, poll);
-    (void)status;
     (void)events; /* trying tells more */
+    if (status < 0)
+        (void)uv_poll_start(poll, UV_READABLE, on_poll); /* the loop stops at an error: go on */
     for (unsigned i = 0; i < READS_PER_TURN && read_one(u); i++)
         ;
 }
