@@ -43,9 +43,8 @@ static void filter_release(scmp_filter_ctx *ctx)
 static int add_names(scmp_filter_ctx ctx, const char *const *names, uint32_t action)
 {
     for (; *names != NULL; names++) {
-        int nr = seccomp_syscall_resolve_name(*names);
-        if (nr == __NR_SCMP_ERROR ||
-            nr < 0) /* not on this architecture, or newer than the library */
+        int nr = seccomp_number(*names);
+        if (nr < 0) /* not on this architecture */
             continue;
         int r = seccomp_rule_add(ctx, action, nr, 0);
         if (r < 0)

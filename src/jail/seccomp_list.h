@@ -3,3 +3,9 @@
 
 extern const char *const seccomp_allowed[];
 extern const char *const seccomp_refused[];
+
+/*
+ * The number of a system call: libseccomp's, or our own for what is newer than the library (such
+ * numbers are the same everywhere). Negative for a call that this architecture does not have.
+ */
+int seccomp_number(const char *name);
