@@ -10,8 +10,10 @@
 #include "jail/cgroup.h"
 #include "jail/jail.h"
 #include "net/slot.h"
+#include "priv/log_relay.h"
 #include "priv/meters.h"
 #include "priv/protocol.h"
+#include "priv/watch.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,11 +30,6 @@ struct options {
 };
 /* Returns 0, or -EINVAL with err naming the option. Strings are borrowed from argv. */
 int options_parse(int argc, char **argv, struct options *ret, struct err *err);
-
-/* What epoll gives back: the first member of everything that is watched. */
-struct watch {
-    void (*on_event)(struct watch *w, uint32_t events);
-};
 
 enum sandbox_life {
     LIFE_STARTING, /* inside PRIV_START; seen by nobody else */
@@ -56,12 +53,6 @@ enum sandbox_part {
 struct stop_waiter {
     uint64_t client; /* client.number */
     uint32_t seq;
-};
-
-struct log_pipe {
-    struct watch watch;
-    int fd;
-    char id[SANDBOX_ID_LEN + 1];
 };
 
 struct sandbox {
@@ -154,12 +145,6 @@ void sandbox_forget(struct sandbox *s); /* free; the sandbox itself lives on */
 int slot_claim(struct helper *h, struct net_slot *ret, struct err *err);
 bool slot_claim_this(struct helper *h, unsigned slot);
 void slot_release(struct helper *h, unsigned slot);
-
-/* log_relay.c */
-int log_pipe_make(struct helper *h, const char *id, struct err *err);
-int log_pipe_watch(struct helper *h, struct log_pipe *log, const char *id, struct err *err);
-void log_pipe_close(struct helper *h, struct log_pipe *log);
-void log_pipe_remove(struct helper *h, const char *id);
 
 /* state.c: DATA/run/sandboxes/<id>, for the next life of this program */
 struct sandbox_record {

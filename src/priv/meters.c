@@ -216,8 +216,10 @@ static void on_turn(struct watch *w, uint32_t events)
         struct sandbox *s = container_of(h->sandboxes.next, struct sandbox, node);
         list_remove(&s->node);
         list_append(&h->sandboxes, &s->node);
-        if (s->life == LIFE_RUNNING)
-            look(s);
+        if (s->life != LIFE_RUNNING)
+            continue;
+        look(s);
+        log_pipe_turn(h, &s->log);
     }
     wind_up(h);
 }

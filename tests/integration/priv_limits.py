@@ -15,6 +15,8 @@ MEMORY, PIDS, DISK, INODES = 1, 2, 3, 4
 UNKNOWN, CODE, SIGNAL, FOR_MEMORY = 0, 1, 2, 3
 LIMIT_S = 60
 FILL_BYTES = 64 * harness.MIB
+PIPE_BYTES = 65536
+FLOOD_ROUNDS = 100
 
 
 class Client(harness.Client):
@@ -178,6 +180,45 @@ def fill(path):
             pass
 
 
+def flood(tap, h, c):
+    """Process 1 writes to its log without end: a few lines get through, and nobody is kept busy."""
+    inst = c.start()
+    h.ask(inst, "do write 2 s:%1b[2Jone%22%0atwo%0a 15")
+    wait_until(lambda: f"envd of {inst.id}: two" in h.log_text())
+    tap.ok(f"envd of {inst.id}: \\x1b[2Jone\\x22\n" in h.log_text(), "lines are quoted", h.log_text()[-500:])
+    before, began = bytes_read(h), time.monotonic()
+    writes = " ; ".join(["do write 2 b:65536 65536"] + ["write 2 b:65536 65536"] * 40)
+    lines = "do write 2 s:" + "x%0a" * 100 + " 200"
+    for _ in range(FLOOD_ROUNDS):
+        h.ask(inst, lines)
+        h.ask(inst, writes)
+    seconds = time.monotonic() - began + 2
+    tap.ok(bytes_read(h) - before < seconds * 2 * PIPE_BYTES, "silica-priv reads about one pipe full a second",
+           (bytes_read(h) - before, seconds))
+    wait_until(lambda: "bytes of its messages were dropped" in h.log_text())
+    text = h.log_text()
+    said = [line for line in text.splitlines() if f"envd of {inst.id}: " in line]
+    tap.ok(len(said) <= 21 * (seconds + 3), "about twenty lines a second get through", (len(said), seconds))
+    tap.ok(text.count(f"envd of {inst.id} says too much") <= text.count("messages were dropped") * 2,
+           "that messages are lost is told once", text[-1000:])
+    h.ask(inst, "do write 2 s:after%0a 6")
+    wait_until(lambda: f"envd of {inst.id}: after" in h.log_text())
+    tap.ok(True, "after it messages arrive again")
+    c.stop(inst.id)
+
+
+def bytes_read(h):
+    with open(f"/proc/{h.process.pid}/io", encoding="ascii") as f:
+        return int(f.readline().split()[1])
+
+
+def wait_until(condition):
+    end = time.monotonic() + LIMIT_S
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.05)
+
+
 def restart(tap, h, inst, full):
     """kill -9 of silica-priv: totals go on where they were, the ends of adopted ones are told."""
     h.end(signal.SIGKILL)
@@ -211,6 +252,7 @@ def main():
         inst, quiet = memory_and_pids(tap, h, c)
         last_word(tap, h, c)
         causes(tap, h, c)
+        flood(tap, h, c)
         full = full_disk(tap, h, c)
         c.close()
         c = restart(tap, h, inst, full)
