@@ -32,6 +32,8 @@ int jail_userns_make(uint32_t uid_base, int *ret_fd, struct err *err);
  * layers of an overlay: on disk they keep ids 0 to 65535. Caller closes *ret_fd.
  */
 int jail_layer_open(int dir_fd, int userns_fd, int *ret_fd, struct err *err);
+/* The same for a detached mount of the caller's own, which was not shifted yet. */
+int jail_layer_shift(int mnt_fd, int userns_fd, struct err *err);
 
 /*
  * A copy of a program in sealed memory: what runs in sandboxes cannot be changed through
@@ -50,7 +52,7 @@ struct jail_spec {
     int userns_fd, netns_fd;
     uint32_t uid_base;
     int lower_fd; /* jail_layer_open() of the read-only root file system */
-    int layer_fd; /* jail_layer_open() of a folder with "upper" and "work" */
+    int layer_fd; /* the mount, shifted, of a folder with "upper" and "work" */
     int exec_fd;  /* jail_program_open() */
     const char *argv0;
     int fds[JAIL_FDS_MAX]; /* become descriptors 0, 1, 2, ... of the program */

@@ -102,16 +102,23 @@ int jail_userns_make(uint32_t uid_base, int *ret_fd, struct err *err)
     return r < 0 ? err_sys(err, r, "make a user namespace and map its ids") : 0;
 }
 
-int jail_layer_open(int dir_fd, int userns_fd, int *ret_fd, struct err *err)
+int jail_layer_shift(int mnt_fd, int userns_fd, struct err *err)
 {
     struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP | MOUNT_ATTR_NODEV,
                               .userns_fd = (uint64_t)userns_fd};
+    if (mount_setattr(mnt_fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
+        return err_sys(err, -errno, "id-map a layer (does its file system allow it?)");
+    return 0;
+}
+
+int jail_layer_open(int dir_fd, int userns_fd, int *ret_fd, struct err *err)
+{
     _cleanup_close_ int fd =
         open_tree(dir_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
     if (fd < 0)
         return err_sys(err, -errno, "clone the mount of a layer");
-    if (mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
-        return err_sys(err, -errno, "id-map a layer (does its file system allow it?)");
-    *ret_fd = take_fd(&fd);
-    return 0;
+    int r = jail_layer_shift(fd, userns_fd, err);
+    if (r == 0)
+        *ret_fd = take_fd(&fd);
+    return r;
 }
