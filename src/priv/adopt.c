@@ -89,7 +89,18 @@ static void reap_files(struct helper *h, const char *name)
     if (id_is_sandbox(name) && sandbox_find(h, name) != NULL)
         return;
     log_info("removing the files of %s, which is not there any more", name);
-    if (fs_remove_tree(h->sandboxes_fd, name, &err) < 0)
+    int r = id_is_sandbox(name) ? files_remove(h->sandboxes_fd, h->disks.dir_fd, name, &err)
+                                : fs_remove_tree(h->sandboxes_fd, name, &err);
+    if (r < 0)
+        log_error("%s", err.msg);
+}
+
+/* A disk without a folder: its folder went first, or was never made to last. */
+static void reap_disk(void *user, const char *id)
+{
+    struct helper *h = user;
+    struct err err;
+    if (sandbox_find(h, id) == NULL && files_remove(h->sandboxes_fd, h->disks.dir_fd, id, &err) < 0)
         log_error("%s", err.msg);
 }
 
@@ -125,6 +136,7 @@ int adopt_all(struct helper *h, struct err *err)
     if (r < 0)
         return r;
     if ((r = each_entry(h->sandboxes_fd, reap_files, h)) < 0 ||
+        (r = disks_each(&h->disks, reap_disk, h)) < 0 ||
         (r = each_entry(h->state_fd, reap_state, h)) < 0)
         return err_sys(err, r, "clean up after the last run");
     return 0;

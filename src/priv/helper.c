@@ -104,6 +104,7 @@ int helper_open(struct helper *h, const struct options *options, struct err *err
     *h = (struct helper){.options = *options};
     h->epoll_fd = h->listen_fd = h->signal_fd = h->meters_fd = -EBADF;
     h->sandboxes_fd = h->state_fd = h->templates_fd = h->envd_fd = -EBADF;
+    h->disks.dir_fd = h->disks.data_fd = -EBADF;
     for (unsigned i = 0; i < CLIENTS_MAX; i++)
         h->clients[i].fd = -EBADF;
     list_init(&h->sandboxes);
@@ -112,6 +113,8 @@ int helper_open(struct helper *h, const struct options *options, struct err *err
         r = meters_open(h, err);
     if (r == 0)
         r = open_folders(h, err);
+    if (r == 0)
+        r = disks_open(options->data_dir, &h->disks, err);
     if (r == 0)
         r = jail_program_open(options->envd_path, &h->envd_fd, err);
     if (r == 0)
@@ -133,6 +136,7 @@ void helper_close(struct helper *h)
     cgroups_close(&h->cgroups, empty);
     rtnl_close(h->rtnl);
     jail_filters_done(&h->filters);
+    disks_close(&h->disks);
     int *const fds[] = {&h->envd_fd,      &h->templates_fd, &h->state_fd,
                         &h->sandboxes_fd, &h->signal_fd,    &h->epoll_fd};
     for (unsigned i = 0; i < ARRAY_LEN(fds); i++)

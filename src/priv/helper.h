@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/ids.h"
 #include "base/list.h"
+#include "disk/disk.h"
 #include "jail/cgroup.h"
 #include "jail/jail.h"
 #include "net/slot.h"
@@ -41,8 +42,8 @@ enum sandbox_life {
 
 /* What was made and has to be unmade, in the order of making: the undo stack. */
 enum sandbox_part {
-    PART_FOLDERS = 1 << 0, /* DATA/sandboxes/<id> */
-    PART_LOG = 1 << 1,     /* DATA/run/sandboxes/<id>.log */
+    PART_FILES = 1 << 0, /* DATA/sandboxes/<id> and the disk */
+    PART_LOG = 1 << 1,   /* DATA/run/sandboxes/<id>.log */
     PART_CGROUPS = 1 << 2,
     PART_LINK = 1 << 3, /* the veth pair */
     PART_PROCESS = 1 << 4,
@@ -93,6 +94,7 @@ struct helper {
     int sandboxes_fd; /* DATA/sandboxes */
     int state_fd;     /* DATA/run/sandboxes */
     int templates_fd;
+    struct disks disks;
     int envd_fd; /* the sealed copy */
     char stage[256];
     struct cgroups cgroups;
@@ -140,6 +142,11 @@ void sandbox_kill(struct sandbox *s);
 void sandbox_abort(struct sandbox *s); /* a failed start: undo all parts now, free */
 void sandbox_instance(const struct sandbox *s, struct priv_instance *ret);
 void sandbox_forget(struct sandbox *s); /* free; the sandbox itself lives on */
+
+/* files.c */
+int files_make(struct sandbox *s, uint64_t disk_bytes, int *ret_layer_fd, struct err *err);
+/* For a sandbox whose processes are gone. The folders are those of struct helper, or copies. */
+int files_remove(int sandboxes_fd, int disks_fd, const char *id, struct err *err);
 
 /* slots.c */
 int slot_claim(struct helper *h, struct net_slot *ret, struct err *err);

@@ -71,19 +71,11 @@ static int check_limits(const struct priv_start *q, struct err *err)
     return 0;
 }
 
-/* DATA/sandboxes/<id>/{upper,work}: closed for everyone on the host; ids 0 and up inside. */
-static int make_folders(struct start *t, struct err *err)
+/* Its disk; the ids in it are shifted as those of the template. */
+static int make_files(struct start *t, struct err *err)
 {
-    int base = t->h->sandboxes_fd;
-    if (mkdirat(base, t->s->id, 0700) < 0)
-        return err_sys(err, -errno, "make the folder of a sandbox");
-    t->s->parts |= PART_FOLDERS;
-    _cleanup_close_ int dir =
-        openat(base, t->s->id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (dir < 0 || mkdirat(dir, "upper", 0755) < 0 || mkdirat(dir, "work", 0700) < 0 ||
-        fchmodat(dir, "upper", 0755, 0) < 0) /* the root folder, whatever our umask is */
-        return err_sys(err, -errno, "make the folders of a sandbox");
-    return jail_layer_open(dir, t->userns_fd, &t->layer_fd, err);
+    int r = files_make(t->s, t->q->disk_bytes, &t->layer_fd, err);
+    return r == 0 ? jail_layer_shift(t->layer_fd, t->userns_fd, err) : r;
 }
 
 static int open_template(struct start *t, struct err *err)
@@ -250,7 +242,7 @@ static int release(struct start *t, struct err *err)
 static int make_all(struct start *t, struct err *err)
 {
     int (*const steps[])(struct start *, struct err *) = {
-        open_template, make_folders, make_log, make_groups, make_network, tell_envd, spawn, release,
+        open_template, make_files, make_log, make_groups, make_network, tell_envd, spawn, release,
     };
     int r = jail_userns_make(t->s->slot.uid_base, &t->userns_fd, err);
     for (unsigned i = 0; r == 0 && i < ARRAY_LEN(steps); i++)

@@ -15,11 +15,11 @@
 #include "priv/helper.h"
 
 #include "base/cleanup.h"
-#include "base/fs.h"
 #include "base/log.h"
 #include "net/sandbox_net.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -166,8 +166,9 @@ void sandbox_abort(struct sandbox *s)
         s->parts &= ~(unsigned)PART_PROCESS;
     }
     undo_kernel_parts(s);
-    if ((s->parts & PART_FOLDERS) != 0)
-        undone(s, PART_FOLDERS, fs_remove_tree(s->helper->sandboxes_fd, s->id, &err), &err);
+    if ((s->parts & PART_FILES) != 0)
+        undone(s, PART_FILES,
+               files_remove(s->helper->sandboxes_fd, s->helper->disks.dir_fd, s->id, &err), &err);
     undo_rest(s);
     sandbox_forget(s);
 }
@@ -199,22 +200,23 @@ static void on_removed(struct watch *w, uint32_t events)
     (void)events;
     int r = waitid(P_PIDFD, (id_t)s->remover_fd, &info, WEXITED);
     if (r == 0 && info.si_code == CLD_EXITED && info.si_status == 0)
-        s->parts &= ~(unsigned)PART_FOLDERS;
+        s->parts &= ~(unsigned)PART_FILES;
     else
         log_error("sandbox %s: its files could not be removed; left to the next start", s->id);
     finished(s);
 }
 
 /*
- * Keeps standard error and the folder alone: with a copy of a client's connection, that would not
+ * Keeps standard error and the two folders alone: with a copy of a client's connection, that would not
  * end with this program, and its client would wait for as long as the removal takes.
  */
 static _Noreturn void remover_run(const struct sandbox *s)
 {
-    enum { FOLDER = STDERR_FILENO + 1 };
-    bool ok =
-        dup2(s->helper->sandboxes_fd, FOLDER) == FOLDER && close_range(FOLDER + 1, ~0u, 0) == 0;
-    _exit(ok && fs_remove_tree(FOLDER, s->id, NULL) == 0 ? 0 : 1);
+    enum { FOLDER = STDERR_FILENO + 1, DISKS, PARKING = 16 };
+    int disks = fcntl(s->helper->disks.dir_fd, F_DUPFD_CLOEXEC, PARKING);
+    bool ok = disks >= 0 && dup2(s->helper->sandboxes_fd, FOLDER) == FOLDER &&
+              dup2(disks, DISKS) == DISKS && close_range(DISKS + 1, ~0u, 0) == 0;
+    _exit(ok && files_remove(FOLDER, DISKS, s->id, NULL) == 0 ? 0 : 1);
 }
 
 static int start_remover(struct sandbox *s)

@@ -16,10 +16,14 @@ def key(inst):
 
 
 def removal(tap, h, empty):
-    """Killed while the files of a sandbox are being removed: its client knows at once, nothing is left."""
+    """Killed while the files of a sandbox are being removed: its client knows at once, nothing is left.
+
+    There are very many of them, in a folder as sandboxes had it before they had disks.
+    """
     c = h.client()
     inst = c.start()
     upper = os.path.join(h.data, "sandboxes", inst.id, "upper")
+    os.mkdir(upper)
     for n in range(200):
         os.mkdir(os.path.join(upper, str(n)))
         for m in range(100):

@@ -35,8 +35,7 @@ def layers(tap, h, c):
     second = c.start()
     tap.equal(h.ask(second, "cat /etc/template"), ["cat from the template"], "the next sandbox sees the template's")
     tap.equal(h.ask(first, "stat /home/user")[-1], "owner 1000 1000", "ids of the template are ids inside")
-    path = os.path.join(h.data, "sandboxes", first.id, "upper", "etc", "template")
-    tap.equal((os.stat(path).st_uid, os.stat(path).st_gid), (0, 0), "on disk the ids are not shifted")
+    tap.equal(h.on_disk(first, "stat", "-c", "%u %g", "upper/etc/template"), "0 0\n", "on disk the ids are not shifted")
     c.stop(first.id)
     c.stop(second.id)
     with open(os.path.join(h.templates, harness.TEMPLATE, "rootfs/etc/template"), encoding="ascii") as f:

@@ -5,6 +5,7 @@ Tests are programs that print TAP and end with 0 when all passed. They need root
 
 import contextlib
 import fcntl
+import glob
 import os
 import random
 import shutil
@@ -269,6 +270,25 @@ class Helper:
                               str(self.number)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
                              check=True)
         return [line for line in out.stdout.splitlines() if not line.startswith("process silica-priv ")]
+
+    @staticmethod
+    def loop_of(name):
+        """The loop device of a sandbox's disk, or None."""
+        for path in glob.glob("/sys/block/loop*/loop/backing_file"):
+            try:
+                with open(path, encoding="utf-8", errors="replace") as f:
+                    if f.read().strip().endswith(f"/{name}.img"):
+                        return "/dev/" + path.split("/")[3]
+            except OSError:
+                continue
+        return None
+
+    def on_disk(self, inst, *command):
+        """What a command prints in the top folder of a sandbox's disk, seen with the host's eyes."""
+        script = 'mount -t ext4 "$1" "$2" && cd "$2" && shift 2 && exec "$@"'
+        return subprocess.run(["unshare", "--mount", "sh", "-c", script, "sh", self.loop_of(inst.id), self.templates,
+                               *command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+                              check=True).stdout
 
     def log_text(self):
         with open(self.log, encoding="utf-8", errors="replace") as f:
