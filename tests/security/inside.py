@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """What a process inside a sandbox is and may do, held against docs/design/0002-container-jail.md."""
 
-import fcntl
 import os
 import re
 import stat
@@ -10,64 +9,8 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 import harness  # noqa: E402
 
-CAPS = {"chown": 0, "dac_override": 1, "fowner": 3, "fsetid": 4, "kill": 5, "setgid": 6, "setuid": 7,
-        "setpcap": 8, "net_bind_service": 10, "sys_chroot": 18, "audit_write": 29, "setfcap": 31}
-CAP_MASK = f"{sum(1 << n for n in CAPS.values()):016x}"
-
-EPERM = """mount umount2 pivot_root setns unshare_user unshare_net unshare_ns clone_user clone_pid bpf perf_event_open
-io_uring_setup userfaultfd keyctl add_key request_key init_module kexec_load reboot swapon sethostname settimeofday
-syslog open_by_handle_at fanotify_init quotactl fsopen open_tree iopl mknod_block tiocsti tiocsti_high tioclinux
-tiocsetd socket_raw""".split()
-ENOSYS = ["clone3", "unknown_call", "personality_bad", "io_setup"]
-EAFNOSUPPORT = ["socket_packet", "socket_vsock", "socket_alg", "socket_high"]
-EPROTONOSUPPORT = ["socket_uevent", "socket_uevent_high", "socket_xfrm", "socket_sctp", "socket_sctp6", "socket_udplite"]
-ALLOWED = ["unshare_files", "socket_route", "socket_diag", "socket_audit", "socket_inet", "socket_unix",
-           "personality_query"]
 USAGE_FILES = r"memory\.current|memory\.usage_in_bytes|cpu\.stat"
 
-
-def status_of(facts):
-    return {k: v.strip() for k, _, v in (line.partition(":") for line in facts["status"])}
-
-
-def identity(tap, inst, facts, base):
-    s = status_of(facts)
-    tap.equal(s["Uid"].split(), ["0"] * 4, "root inside has all four uids 0")
-    tap.equal(s["Groups"], "", "no supplementary groups")
-    tap.equal(facts["uid_map"][0].split(), ["0", str(base), "65536"], "uid map is the slot's range, nothing of the host")
-    tap.equal(facts["gid_map"][0].split(), ["0", str(base), "65536"], "gid map is the slot's range")
-    tap.equal(facts["pid"], ["1"], "it is process 1")
-    tap.equal(facts["hostname"], [inst.id], "the host name is the sandbox's id")
-    tap.equal(os.stat(f"/proc/{inst.pid}").st_uid, base, "outside it is an unprivileged uid")
-
-
-def rights(tap, facts):
-    s = status_of(facts)
-    for name in ("CapPrm", "CapEff", "CapBnd"):
-        tap.equal(s[name], CAP_MASK, f"{name} is the agreed set")
-    for name in ("CapInh", "CapAmb"):
-        tap.equal(s[name], "0" * 16, f"{name} is empty")
-    tap.equal(s["Seccomp"], "2", "seccomp filters are in force")
-    tap.equal(s["Seccomp_filters"], "3", "its two, and the helper's below them")
-    tap.equal(s["NoNewPrivs"], "0", "no_new_privs is not set: sudo must work")
-
-
-def namespaces(tap, facts):
-    inside = dict(line.split(" ", 1) for line in facts["ns"])
-    for name in ("user", "mnt", "pid", "net", "ipc", "uts", "cgroup"):
-        tap.ok(inside[name] != os.readlink(f"/proc/self/ns/{name}"), f"the {name} namespace is its own")
-
-
-def owners(tap, inst):
-    """The mount, pid, ipc, uts and net namespaces belong to the host's user namespace."""
-    ns_get_userns = 0xB701
-    home = os.stat("/proc/self/ns/user").st_ino
-    for name in ("mnt", "pid", "net", "ipc", "uts", "cgroup"):
-        fd = os.open(f"/proc/{inst.pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
-        owner = fcntl.ioctl(fd, ns_get_userns)
-        tap.equal(os.fstat(owner).st_ino, home, f"the {name} namespace belongs to the host's user namespace")
-        os.close(owner)
-        os.close(fd)
 
 
 def access_mode(inst, fd):
@@ -95,34 +38,6 @@ def descriptors(tap, facts, inst):
     tap.equal(rest, [], "and nothing else: no folder, no file, no socket of the helper")
 
 
-def mounts(tap, facts, h):
-    table = {}
-    for line in facts["mount"]:
-        left, right = line.split(" - ")
-        table[left.split(" ")[4]] = (left.split(" ")[5].split(","), right.split(" ")[0])
-    text = "\n".join(facts["mount"])
-    tap.ok(h.data not in text and "/var/" not in text, "no path of the host shows in the mounts", text)
-    tap.equal(table["/"][1], "overlay", "the root is an overlay")
-    tap.ok("nodev" in table["/"][0], "the root is nodev")
-    tap.equal(table["/proc"][1], "proc", "/proc is its own")
-    for path in ("/proc/sys", "/proc/bus", "/proc/irq", "/proc/fs", "/sys"):
-        tap.ok("ro" in table[path][0], f"{path} is read-only")
-    tap.ok(not os.path.exists("/proc/pressure") or "ro" in table.get("/proc/pressure", [[]])[0], "/proc/pressure is read-only")
-    for path in ("/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/kallsyms", "/sys/firmware"):
-        tap.ok(path in table or not os.path.exists(path), f"{path} is covered")
-    known = {"overlay", "tmpfs", "proc", "sysfs", "devpts"}
-    tap.equal({kind for _, kind in table.values()} - known, set(), "no other kind of file system")
-    tap.equal(set(facts["dev"]) - {".", ".."},
-              {"null", "zero", "full", "random", "urandom", "tty", "pts", "shm", "ptmx", "fd", "stdin", "stdout",
-               "stderr"}, "/dev holds the agreed nodes")
-
-
-def calls(tap, lines, who):
-    got = dict(line.split(" ") for line in lines)
-    for names, want in ((EPERM, "EPERM"), (ENOSYS, "ENOSYS"), (EAFNOSUPPORT, "EAFNOSUPPORT"),
-                        (EPROTONOSUPPORT, "EPROTONOSUPPORT"), (ALLOWED, "ok")):
-        for name in names:
-            tap.equal(got.get(name), want, f"{who}: {name} gives {want}")
 
 
 def kernel_files(tap, h, inst):
@@ -187,18 +102,7 @@ def main():
         c = h.client()
         inst, other = c.start(), c.start()
         facts = harness.facts_of(h.ask(inst, "facts"))
-        base = harness.SANDBOX_UID_BASE + (h.number * 2048 + inst.slot) * 65536
-        identity(tap, inst, facts, base)
-        rights(tap, facts)
-        namespaces(tap, facts)
-        owners(tap, inst)
         descriptors(tap, facts, inst)
-        mounts(tap, facts, h)
-        calls(tap, h.ask(inst, "refused"), "root")
-        calls(tap, h.ask(inst, "as 1000 refused"), "user")
-        user = status_of(harness.facts_of(h.ask(inst, "as 1000 facts")))
-        tap.equal((user["Uid"].split()[0], user["CapEff"], user["CapPrm"]), ("1000", "0" * 16, "0" * 16),
-                  "a user inside has no capability")
         kernel_files(tap, h, inst)
         host_files(tap, h, inst)
         neighbours(tap, h, inst, other)

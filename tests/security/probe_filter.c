@@ -6,7 +6,7 @@
  * calls that the sandbox's own filters let pass, and takes each of them back. What the others
  * gave is their answer.
  *
- *   filter ABI FROM TO      each number in turn, with arguments of zero (of socket: a unix socket)
+ *   filter ABI FROM TO      each number in turn, with arguments of zero (of sockets: unix ones)
  *   decide CALL,A,B,C ...   each with these arguments, in the 64-bit ABI
  * ABI is x86_64, x32 (its bit in the number) or i386 (int 0x80). Answers "call ABI NUMBER NAME
  * WHAT" where WHAT is "allowed", an error's name, or "none" where the kernel knows no such
@@ -19,6 +19,7 @@
 #include <linux/seccomp.h>
 #include <seccomp.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -153,9 +154,11 @@ static void filter(char *const *arg)
     list->abi = strcmp(arg[0], "i386") == 0  ? ABI_I386
                 : strcmp(arg[0], "x32") == 0 ? ABI_X32
                                              : ABI_64;
-    for (unsigned long nr = from; nr <= to; nr++)
-        list->call[list->n++] = (struct asked){
-            .nr = (long)nr, .arg = {nr == SYS_socket ? AF_UNIX : 0}, .result = UNASKED};
+    for (unsigned long nr = from; nr <= to; nr++) {
+        bool is_socket = nr == SYS_socket || nr == SYS_socketpair;
+        list->call[list->n++] =
+            (struct asked){.nr = (long)nr, .arg = {is_socket ? AF_UNIX : 0}, .result = UNASKED};
+    }
     answer(list);
     (void)munmap(list, sizeof(*list));
 }
