@@ -53,17 +53,23 @@ static int get_text(const struct json_ref *root, const char *key, char *dst, siz
 
 static int get_numbers(const struct json_ref *root, struct envd_config *c, struct err *err)
 {
-    int64_t port = ENVD_PORT, memory = 0, cpu = 0;
+    int64_t port = ENVD_PORT, memory = 0, cpu = 0, disk = 0, pids = 0;
     int r = json_get_i64(root, "port", JSON_OPTIONAL, 1, 65535, &port, err);
     if (r >= 0)
         r = json_get_i64(root, "memoryBytes", JSON_OPTIONAL, 0, INT64_MAX, &memory, err);
     if (r >= 0)
         r = json_get_i64(root, "cpuMillis", JSON_OPTIONAL, 0, UINT32_MAX, &cpu, err);
+    if (r >= 0)
+        r = json_get_i64(root, "diskBytes", JSON_OPTIONAL, 0, INT64_MAX, &disk, err);
+    if (r >= 0)
+        r = json_get_i64(root, "pids", JSON_OPTIONAL, 0, UINT32_MAX, &pids, err);
     if (r < 0)
         return r;
     c->port = (uint16_t)port;
     c->memory_bytes = (uint64_t)memory;
     c->cpu_millis = (uint32_t)cpu;
+    c->disk_bytes = (uint64_t)disk;
+    c->pids = (uint32_t)pids;
     return 0;
 }
 
@@ -71,6 +77,7 @@ static void config_init(struct envd_config *c)
 {
     memset(c, 0, sizeof(*c));
     c->listen_fd = c->memory_usage_fd = c->cpu_usage_fd = -1;
+    c->memory_events_fd = c->pids_events_fd = -1;
     c->port = ENVD_PORT;
 }
 
@@ -90,6 +97,8 @@ int config_parse(struct slice json, struct envd_config *ret, struct err *err)
         (r = get_fd(&root, "listenFd", &c.listen_fd, err)) < 0 ||
         (r = get_fd(&root, "memoryUsageFd", &c.memory_usage_fd, err)) < 0 ||
         (r = get_fd(&root, "cpuUsageFd", &c.cpu_usage_fd, err)) < 0 ||
+        (r = get_fd(&root, "memoryEventsFd", &c.memory_events_fd, err)) < 0 ||
+        (r = get_fd(&root, "pidsEventsFd", &c.pids_events_fd, err)) < 0 ||
         (r = get_cgroup_fds(&root, &c, err)) < 0 || (r = get_numbers(&root, &c, err)) < 0)
         return r;
     if (c.control_secret[0] == '\0')
@@ -120,7 +129,8 @@ static int read_flags(int argc, char **argv, struct envd_config *c, struct err *
 /* A number that names nothing would later name whatever is opened next. */
 static int check_open(const struct envd_config *c, struct err *err)
 {
-    const int one[] = {c->listen_fd, c->memory_usage_fd, c->cpu_usage_fd};
+    const int one[] = {c->listen_fd, c->memory_usage_fd, c->cpu_usage_fd, c->memory_events_fd,
+                       c->pids_events_fd};
     for (size_t i = 0; i < ARRAY_LEN(one) + c->n_cgroup_fds; i++) {
         int fd = i < ARRAY_LEN(one) ? one[i] : c->cgroup_fds[i - ARRAY_LEN(one)];
         if (fd >= 0 && fcntl(fd, F_GETFD) < 0)

@@ -27,8 +27,13 @@ struct envd_config {
     /* Optional, for /metrics: the sandbox's limits, and files that tell what its group uses. */
     uint64_t memory_bytes; /* 0: unknown */
     uint32_t cpu_millis;   /* 0: unknown */
+    uint64_t disk_bytes;   /* 0: unknown */
+    uint32_t pids;         /* 0: unknown */
     int memory_usage_fd;   /* memory.current or memory.usage_in_bytes; -1: none */
     int cpu_usage_fd;      /* cpuacct.usage (nanoseconds) or cpu.stat (usage_usec); -1: none */
+    /* Optional, to say why a process ended: files that count how often a limit was met; -1: none. */
+    int memory_events_fd; /* memory.events or memory.oom_control: oom_kill N */
+    int pids_events_fd;   /* pids.events: max N */
 };
 
 /*

@@ -19,5 +19,6 @@ struct envd {
     struct settings settings; /* what /init told */
     struct process_table processes;
     struct metrics metrics;
+    struct limits limits;
     char path[4096]; /* PATH given to children */
 };

@@ -36,6 +36,7 @@ static void finish(struct post *p)
 
 static void reply_failed(struct post *p)
 {
+    limits_explain_space(&p->r->envd->limits, p->err.num, "/", &p->err);
     request_fail(p->r, p->upload.status != 0 ? p->upload.status : 500, "%s", p->err.msg);
     finish(p);
 }

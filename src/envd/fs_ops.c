@@ -74,8 +74,11 @@ int fs_move(const struct fs_args *a, struct buf *out, struct err *err)
     }
     if (is_other_dir(a->destination, &source))
         return rpc_fail(err, RPC_INTERNAL, "error renaming: file exists");
-    if (rename(a->path, a->destination) < 0)
-        return rpc_fail(err, RPC_INTERNAL, "error renaming: %s", strerrordesc_np(errno));
+    if (rename(a->path, a->destination) < 0) {
+        r = -errno;
+        (void)rpc_fail(err, RPC_INTERNAL, "error renaming: %s", strerrordesc_np(-r));
+        return r;
+    }
     return reply_entry(a->destination, out, err);
 }
 

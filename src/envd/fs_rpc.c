@@ -16,6 +16,7 @@ typedef int (*fs_op)(const struct fs_args *a, struct buf *out, struct err *err);
 struct fs_call {
     uv_work_t work;
     struct unary *u;
+    const struct limits *limits; /* borrowed; lives as long as the process */
     fs_op op;
     struct fs_args args;
     struct user user;
@@ -38,6 +39,7 @@ static void after(uv_work_t *w, int status)
 {
     struct fs_call *c = container_of(w, struct fs_call, work);
     (void)status;
+    limits_explain_space(c->limits, c->result, "/", &c->err);
     if (c->result < 0)
         unary_fail(c->u, &c->err);
     else
@@ -51,6 +53,7 @@ static void start(struct unary *u, const struct json_ref *body, fs_op op, const 
 {
     struct fs_call *c = xnew(struct fs_call);
     c->u = u;
+    c->limits = &unary_request(u)->envd->limits;
     c->op = op;
     c->out = BUF_INIT(RPC_REPLY_MAX_BYTES);
     c->args = (struct fs_args){.path = c->path, .destination = c->destination, .user = &c->user};

@@ -150,7 +150,8 @@ static int prepare(struct envd *e, struct err *err)
                           e->config.template_id);
     if (r < 0)
         return err_sys(err, r, "settings");
-    process_table_init(&e->processes, e->loop);
+    limits_init(&e->limits, &e->config);
+    process_table_init(&e->processes, e->loop, &e->limits);
     metrics_init(&e->metrics, &e->config);
     if (!e->config.standalone)
         write_marks(&e->config);

@@ -191,6 +191,7 @@ static void on_handle_closed(uv_handle_t *h)
         return;
     (void)fd_close(p->pidfd);
     free(p->tag);
+    free(p->cwd);
     json_decref(p->config);
     free(p);
 }
@@ -210,6 +211,8 @@ static void process_finish(struct process *p)
         return;
     p->finished = true;
     exit_status_read(p->wait_status, &status);
+    if (status.code != 0 && !p->cut) /* of what we killed ourselves we know why */
+        limits_explain(p->t->limits, &p->before, p->cwd, status.reason);
     process_table_end(p, &status); /* before anybody hears of the end */
     inlet_fail(&p->in);
     if (p->out != NULL)
@@ -306,7 +309,8 @@ static int attach_stdio(struct process *p, struct stdio_fds *f)
     return r;
 }
 
-static struct process *process_new(struct process_table *t, json_t *config, const char *tag)
+static struct process *process_new(struct process_table *t, json_t *config, const char *tag,
+                                   const char *cwd)
 {
     struct process *p = xnew(struct process);
     p->t = t;
@@ -317,8 +321,9 @@ static struct process *process_new(struct process_table *t, json_t *config, cons
     inlet_init(&p->in, &t->stdin_bytes);
     (void)uv_timer_init(t->loop, &p->grace);
     (void)uv_timer_init(t->loop, &p->kill_timer);
-    if (tag != NULL && (p->tag = strdup(tag)) == NULL)
-        abort(); /* a short string of bounded size */
+    if ((tag != NULL && (p->tag = strdup(tag)) == NULL) || (p->cwd = strdup(cwd)) == NULL)
+        abort(); /* short strings of bounded size */
+    limits_count(t->limits, &p->before);
     return p;
 }
 
@@ -345,7 +350,7 @@ int process_start(struct process_table *t, const struct spawn_opts *spawn, bool 
         stdio_done(&fds);
         return err_sys(err, r, "make pipes");
     }
-    struct process *p = process_new(t, config, tag);
+    struct process *p = process_new(t, config, tag, spawn->cwd);
     r = attach_stdio(p, &fds);
     if (r < 0) {
         (void)err_sys(err, r, "watch pipes");

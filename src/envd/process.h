@@ -26,6 +26,7 @@
 #include "base/err.h"
 #include "base/list.h"
 #include "base/slice.h"
+#include "envd/limits.h"
 #include "envd/spawn.h"
 #include "envd/status.h"
 #include "json/json.h"
@@ -58,10 +59,11 @@ struct process_table {
     struct list retained; /* struct exit_record, oldest first */
     struct list orphans;  /* struct outlet without a process, oldest first */
     size_t n_live, n_retained, n_orphans;
-    size_t stdin_bytes; /* queued for all processes */
+    size_t stdin_bytes;          /* queued for all processes */
+    const struct limits *limits; /* borrowed */
 };
 
-void process_table_init(struct process_table *t, uv_loop_t *loop);
+void process_table_init(struct process_table *t, uv_loop_t *loop, const struct limits *limits);
 
 struct exit_record {
     struct list link;

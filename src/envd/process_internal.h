@@ -22,6 +22,8 @@ struct process {
     bool heard; /* output came since the last check */
     int wait_status;
     uint64_t exited_ms; /* loop time */
+    char *cwd;          /* owned; where it was started */
+    struct limit_counts before;
 };
 
 /* process.c: the child was reaped. */

@@ -57,8 +57,12 @@ static void send_end(struct stream *s, const struct exit_status *status)
     if (status->exited)
         jw_kbool(&w, "exited", true);
     jw_kstr(&w, "status", status->text);
-    if (status->code != 0)
-        jw_kstr(&w, "error", status->text);
+    if (status->code != 0) {
+        char error[EXIT_STATUS_TEXT_BYTES + EXIT_REASON_BYTES + 2];
+        const char *mid = status->reason[0] != '\0' ? ": " : "";
+        (void)snprintf(error, sizeof(error), "%s%s%s", status->text, mid, status->reason);
+        jw_kstr(&w, "error", error);
+    }
     (void)event_send(s, &w); /* the last one: nothing follows that could wait */
     stream_end(s, NULL);
 }
@@ -144,10 +148,14 @@ static int check_cwd(const char *cwd, struct err *err)
 }
 
 /* The protocol's words and code for a start that failed. */
-static void wrap_start_error(const struct start_request *q, int num, struct err *err)
+static void wrap_start_error(const struct start_request *q, int num, const char *reason,
+                             struct err *err)
 {
     bool limit =
         num == -EAGAIN || num == -ENOMEM || num == -EMFILE || num == -ENFILE || num == -ENOSPC;
+    const struct err own = *err;
+    if (limit && reason[0] != '\0')
+        (void)err_set(err, num, ERR_LIMIT, "%.80s: %s", own.msg, reason);
     const char *first = q->args != NULL ? json_string_value(json_array_get(q->args, 0)) : NULL;
     (void)err_wrap(err, "error starting process '%.64s%s%.64s'", q->cmd, first != NULL ? " " : "",
                    first != NULL ? first : "");
@@ -177,11 +185,16 @@ static int run(struct stream *s, const struct start_request *q, const struct use
         .cgroup_fds = e->config.cgroup_fds,
         .n_cgroup_fds = e->config.n_cgroup_fds,
     };
+    struct limit_counts before;
+    char reason[LIMITS_TEXT_BYTES] = "";
+    limits_count(&e->limits, &before);
     r = process_start(&e->processes, &opts, q->with_stdin, q->config, q->tag, stream_timeout_ms(s),
                       ret, err);
     child_env_done(&env);
-    if (r < 0)
-        wrap_start_error(q, r, err);
+    if (r < 0) {
+        limits_explain(&e->limits, &before, cwd, reason);
+        wrap_start_error(q, r, reason, err);
+    }
     return r;
 }
 

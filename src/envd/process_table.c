@@ -14,10 +14,11 @@
 #include <string.h>
 #include <sys/wait.h>
 
-void process_table_init(struct process_table *t, uv_loop_t *loop)
+void process_table_init(struct process_table *t, uv_loop_t *loop, const struct limits *limits)
 {
     memset(t, 0, sizeof(*t));
     t->loop = loop;
+    t->limits = limits;
     list_init(&t->live);
     list_init(&t->retained);
     list_init(&t->orphans);

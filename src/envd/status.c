@@ -8,6 +8,7 @@
 void exit_status_read(int wait_status, struct exit_status *ret)
 {
     int n = 0;
+    ret->reason[0] = '\0';
     if (WIFEXITED(wait_status)) {
         ret->code = WEXITSTATUS(wait_status);
         ret->exited = true;

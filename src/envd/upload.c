@@ -47,6 +47,13 @@ void upload_done(struct upload *u)
         multipart_done(&u->parser);
 }
 
+static int fail_parents(struct upload *u, int r, const char *path, struct err *err)
+{
+    if (r == -ENOSPC || r == -EDQUOT)
+        return fail_sys(u, r, 507, "", path, err);
+    return fail(u, r, 500);
+}
+
 static int remember(struct upload *u, const char *path, struct err *err)
 {
     if (u->n_written == FILES_UPLOAD_FILES_MAX) {
@@ -94,7 +101,7 @@ static int open_file(struct upload *u, const char *path, struct err *err)
         }
     int r = path_make_parents(path, u->user->uid, u->user->gid, err);
     if (r < 0)
-        return r == -ENOSPC ? fail_sys(u, r, 507, "", path, err) : fail(u, r, 500);
+        return fail_parents(u, r, path, err);
     _cleanup_close_ int fd = path_open(path, O_WRONLY | O_CREAT, 0666);
     if (fd == -EISDIR || (fd == -EINVAL && path[strlen(path) - 1] == '/')) {
         (void)err_set(err, fd, ERR_INVALID, "path is a directory: %.200s", path);
