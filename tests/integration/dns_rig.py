@@ -21,7 +21,7 @@ BUILD = pathlib.Path(os.environ.get("SILICA_BUILD") or ROOT / "build").resolve()
 GATEWAY, SANDBOX, NEIGHBOUR = "198.18.0.1", "198.18.0.2", "198.18.0.6"
 PORT = 5310
 UID = 0x6FFF0100
-PATIENCE_S = 20
+PATIENCE_S = 60
 QR, AA, TC, RD, RA, AD, CD = 0x8000, 0x400, 0x200, 0x100, 0x80, 0x20, 0x10
 FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = 1, 2, 3, 4, 5
 
@@ -164,6 +164,8 @@ class Nameserver:
             try:
                 message, source = self.udp.recvfrom(4096)
             except OSError:
+                return
+            if not message:  # shut down
                 return
             name = question_of(message)[0]
             self.seen.append((name, message, source[1], False))

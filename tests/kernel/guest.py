@@ -34,6 +34,8 @@ PROGRAMS = {  # path below tests -> seconds
     "integration/envd_launch.py": 100,
     "integration/envd_process.py": 100,
     "integration/edge_traffic.py": 100,
+    "integration/dns_forward.py": 200,
+    "integration/dns_serve.py": 200,
 }
 KERNEL = "6.1."
 OTHER_MOUNT = re.compile(r" - cgroup ", re.MULTILINE)

@@ -25,7 +25,7 @@ FIRST_MODULES = ("virtio_pci", "virtio_blk")  # the rest is loaded when somebody
 MODULE_FOLDERS = ("drivers/block", "drivers/net", "drivers/virtio", "fs", "lib", "net", "crypto", "arch")
 BUILT = ("silica", "silicad", "silica-priv", "silica-dns", "silica-envd", "security-probe")
 PROGRAMS = "bash grep id ip kill kmod mount nft nsenter ps python3 setpriv sh umount unshare".split()
-TEMPLATE_PROGRAMS = """bash cat chmod cp date dd echo env false head id kill ls mkdir mv rm seq sh sleep sort stat
+TEMPLATE_PROGRAMS = """bash cat chmod cp date dd echo env false getent head id kill ls mkdir mv rm seq sh sleep sort stat
     tail test touch true uname wc python3""".split()
 TEMPLATE_ID = "kerneltests000000000"
 TEMPLATE = {"id": TEMPLATE_ID, "alias": "base", "buildId": "00000000-0000-4000-8000-000000000000",
