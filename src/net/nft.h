@@ -38,5 +38,8 @@ int nft_sandbox_policy(struct buf *out, const struct net_slot *slot,
 /* The text of the host's table of an instance, replacing one that is there (policy_host.c). */
 int nft_host_policy(struct buf *out, const struct host_policy *policy);
 
+/* The text that lets others forward again. */
+int nft_host_others_remove(struct buf *out, unsigned instance);
+
 /* The text that removes it again (fails when there is none). */
 int nft_host_remove(struct buf *out, unsigned instance);

@@ -107,6 +107,16 @@ static void put_output(struct buf *out, const struct host_policy *p, const char 
                      p->daemon_uid);
 }
 
+/*
+ * Forwarding was off before we switched it on: nobody else's packets pass, until another firewall
+ * takes part (host.c).
+ */
+static void put_others(struct buf *out)
+{
+    (void)buf_put_str(out, " chain others {\n  type filter hook forward priority -4;\n"
+                           "  iifname \"sil*\" return\n  oifname \"sil*\" return\n  drop\n }\n");
+}
+
 int nft_host_policy(struct buf *out, const struct host_policy *p)
 {
     char net[ADDR_TEXT_BYTES], range[RANGE_TEXT_BYTES];
@@ -123,10 +133,19 @@ int nft_host_policy(struct buf *out, const struct host_policy *p)
     put_outwards(out, range);
     put_forward(out, p->instance);
     put_output(out, p, range);
+    if (p->forward_alone)
+        put_others(out);
     return buf_printf(out,
                       " chain post {\n  type nat hook postrouting priority 100;\n"
                       "  ip saddr %s oifname != \"sil*\" masquerade\n }\n}\n",
                       range);
+}
+
+int nft_host_others_remove(struct buf *out, unsigned instance)
+{
+    return buf_printf(out,
+                      "flush chain inet silica_%u others\ndelete chain inet silica_%u others\n",
+                      instance, instance);
 }
 
 int nft_host_remove(struct buf *out, unsigned instance)

@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/ids.h"
+#include "net/conntrack.h"
 #include "net/netns.h"
 #include "net/nft.h"
 #include "net/policy.h"
@@ -207,5 +208,8 @@ void sandbox_net_close(struct sandbox_net *net)
 
 int sandbox_net_remove(struct rtnl *host_nl, const struct net_slot *slot, struct err *err)
 {
-    return rtnl_link_delete(host_nl, slot->link, err);
+    int r = rtnl_link_delete(host_nl, slot->link, err);
+    if (r == 0)
+        (void)conntrack_forget(slot->outer_addr, NULL); /* they would time out by themselves */
+    return r;
 }

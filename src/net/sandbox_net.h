@@ -25,5 +25,7 @@ int sandbox_net_make(struct rtnl *host_nl, const struct net_slot *slot,
 /* Close the descriptors; NULL-safe members. The link stays. */
 void sandbox_net_close(struct sandbox_net *net);
 
-/* Delete the link pair of the slot, now. Success when there is none. */
+/*
+ * Delete the link pair of the slot, now, and what the host tracks for it. Success when there is none.
+ */
 int sandbox_net_remove(struct rtnl *host_nl, const struct net_slot *slot, struct err *err);

@@ -2,8 +2,6 @@
 
 #include "base/cleanup.h"
 #include "base/fs.h"
-#include "base/log.h"
-#include "net/host.h"
 #include "net/netns.h"
 #include "net/rtnl.h"
 #include "priv/folders.h"
@@ -82,27 +80,19 @@ static int open_folders(struct helper *h, struct err *err)
 
 static int open_host(struct helper *h, struct err *err)
 {
-    const struct options *o = &h->options;
-    const struct host_policy policy = {.instance = o->instance,
-                                       .daemon_uid = o->client_uid,
-                                       .dns_uid = DNS_UID_BASE + o->instance};
-    bool forwarding_changed = false;
     int r = netns_init(err);
     if (r == 0)
         r = rtnl_open(&h->rtnl, err);
     if (r == 0)
-        r = cgroups_open(&h->cgroups, o->instance, err);
-    if (r == 0)
-        r = host_net_open(&policy, &forwarding_changed, err);
-    if (r == 0 && forwarding_changed)
-        log_info("net.ipv4.ip_forward was off and is on now: sandboxes need it");
-    return r;
+        r = cgroups_open(&h->cgroups, h->options.instance, err);
+    return r == 0 ? firewall_open(h, err) : r;
 }
 
 int helper_open(struct helper *h, const struct options *options, struct err *err)
 {
     *h = (struct helper){.options = *options};
     h->epoll_fd = h->listen_fd = h->signal_fd = h->meters_fd = -EBADF;
+    h->firewall.change_fd = h->firewall.timer_fd = -EBADF;
     h->sandboxes_fd = h->state_fd = h->templates_fd = h->envd_fd = -EBADF;
     h->disks.dir_fd = h->disks.data_fd = -EBADF;
     for (unsigned i = 0; i < CLIENTS_MAX; i++)
@@ -125,13 +115,11 @@ int helper_open(struct helper *h, const struct options *options, struct err *err
 /* Sandboxes live on. With none left, the host is as it was before. */
 void helper_close(struct helper *h)
 {
-    struct err err;
     bool empty = h->n_sandboxes == 0;
     server_close(h);
     list_for_each_safe(it, next, &h->sandboxes)
         sandbox_forget(container_of(it, struct sandbox, node));
-    if (empty && h->rtnl != NULL && host_net_close(h->options.instance, &err) < 0)
-        log_warning("%s", err.msg);
+    firewall_close(h, empty);
     meters_close(h);
     cgroups_close(&h->cgroups, empty);
     rtnl_close(h->rtnl);

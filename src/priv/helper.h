@@ -10,6 +10,7 @@
 #include "disk/disk.h"
 #include "jail/cgroup.h"
 #include "jail/jail.h"
+#include "net/host.h"
 #include "net/slot.h"
 #include "priv/log_relay.h"
 #include "priv/meters.h"
@@ -80,6 +81,13 @@ struct sandbox {
     unsigned n_waiters;
 };
 
+struct firewall {
+    struct host_net net;
+    bool is_up;
+    int change_fd, timer_fd;
+    struct watch change_watch, timer_watch;
+};
+
 struct client {
     struct watch watch;
     struct helper *helper;
@@ -99,6 +107,7 @@ struct helper {
     char stage[256];
     struct cgroups cgroups;
     struct rtnl *rtnl;
+    struct firewall firewall;
     struct jail_filters filters;
     struct list sandboxes;
     unsigned n_sandboxes, next_slot;
@@ -147,6 +156,10 @@ void sandbox_forget(struct sandbox *s); /* free; the sandbox itself lives on */
 int files_make(struct sandbox *s, uint64_t disk_bytes, int *ret_layer_fd, struct err *err);
 /* For a sandbox whose processes are gone. The folders are those of struct helper, or copies. */
 int files_remove(int sandboxes_fd, int disks_fd, const char *id, struct err *err);
+
+/* firewall.c */
+int firewall_open(struct helper *h, struct err *err);
+void firewall_close(struct helper *h, bool take_down);
 
 /* slots.c */
 int slot_claim(struct helper *h, struct net_slot *ret, struct err *err);
