@@ -1,6 +1,7 @@
 /*
  * walk FOLDER: every file below it that opens for writing, and how many there are at all.
- * Nothing is written. Links are not followed, of /proc the process's own folder stands for all.
+ * Answers "open MODE PATH" and "seen N". Nothing is written. Links are not followed, of /proc the
+ * folders of processes are passed over.
  */
 #include "probe.h"
 
@@ -32,7 +33,7 @@ static void look(char *path, size_t n, unsigned depth)
     seen++;
     int fd = open(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW);
     if (fd >= 0) {
-        (void)fprintf(probe_out, "open %s\n", path);
+        (void)fprintf(probe_out, "open %o %s\n", st.st_mode & 0777, path);
         (void)close(fd);
     }
 }
