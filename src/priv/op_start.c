@@ -117,8 +117,7 @@ static int make_groups(struct start *t, struct err *err)
 
 static int make_network(struct start *t, struct err *err)
 {
-    const struct net_policy policy = {.internet = t->q->internet != 0,
-                                      .rate = t->q->network_rate};
+    const struct net_policy policy = {.internet = t->q->internet != 0, .rate = t->q->network_rate};
     int r = sandbox_net_make(t->h->rtnl, &t->s->slot, &policy, &t->net, err);
     if (r == 0)
         t->s->parts |= PART_LINK;
@@ -143,8 +142,10 @@ static int tell_envd(struct start *t, struct err *err)
                      t->s->id, t->q->template_id, t->q->control_secret, (int)ENVD_PORT);
     for (unsigned i = 0; i < t->n_cgroup_fds; i++)
         (void)buf_printf(&text, "%s%u", i > 0 ? "," : "", FIRST_CGROUP_FD + i);
-    (void)buf_printf(&text, "],\"memoryBytes\":%llu,\"cpuMillis\":%u",
-                     (unsigned long long)t->q->memory_bytes, t->q->cpu_millis);
+    (void)buf_printf(&text,
+                     "],\"memoryBytes\":%llu,\"cpuMillis\":%u,\"diskBytes\":%llu,\"pids\":%u",
+                     (unsigned long long)t->q->memory_bytes, t->q->cpu_millis,
+                     (unsigned long long)t->q->disk_bytes, t->q->pids);
     unsigned next = FIRST_CGROUP_FD + t->n_cgroup_fds;
     for (unsigned i = 0; i < ARRAY_LEN(t->usage_fds); i++)
         if (t->usage_fds[i] >= 0)
