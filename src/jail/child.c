@@ -25,7 +25,11 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-enum { FD_PARKING = 256 }; /* above all that is passed on */
+enum {
+    FD_PARKING = 256, /* above all that is passed on */
+    NOFILE_SOFT = 65536,
+    NOFILE_HARD = 524288, /* of one process; all of a sandbox together fill its memory first */
+};
 
 static int join_namespaces(struct jail_child *c)
 {
@@ -60,7 +64,7 @@ static int set_limits(struct jail_child *c)
     (void)setsid(); /* may be a session leader already, as process 1 of its namespace */
     int r = limit(RLIMIT_CORE, 0, 0);
     if (r == 0)
-        r = limit(RLIMIT_NOFILE, 65536, 1048576);
+        r = limit(RLIMIT_NOFILE, NOFILE_SOFT, NOFILE_HARD);
     if (r == 0)
         r = limit(RLIMIT_MEMLOCK, 8 << 20, 8 << 20);
     if (r == 0)

@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "priv/host_files.h"
 #include "priv/narrow.h"
 
 #include <stdlib.h>
@@ -21,7 +22,7 @@
 enum { EVENTS_PER_TURN = 1 }; /* so that no event can outlive what an earlier one has freed */
 
 /*
- * Two descriptors a sandbox, and more for a moment. Without them sandboxes that live could not be
+ * Five descriptors a sandbox, and more for a moment. Without them sandboxes that live could not be
  * adopted, and the firewall's library ends the program when it can open no socket.
  */
 static int raise_limits(struct err *err)
@@ -33,6 +34,19 @@ static int raise_limits(struct err *err)
     return setrlimit(RLIMIT_NOFILE, &files) < 0
                ? err_sys(err, -errno, "raise the limit of descriptors")
                : 0;
+}
+
+/* Told as what it is, and no reason to give up: on most hosts there is nothing to raise. */
+static void raise_host_files(void)
+{
+    uint64_t was, is;
+    struct err err;
+    if (host_files_raise(&was, &is, &err) < 0)
+        log_warning("%s: one sandbox may open all files that this host can; raise fs.file-max",
+                    err.msg);
+    else if (was != 0)
+        log_info("fs.file-max was %llu and is %llu now: one sandbox could have opened them all",
+                 (unsigned long long)was, (unsigned long long)is);
 }
 
 static int run(struct helper *h, struct err *err)
@@ -66,6 +80,8 @@ int main(int argc, char **argv)
         r = raise_limits(&err);
     if (r == 0)
         r = helper_open(&helper, &options, &err);
+    if (r == 0)
+        raise_host_files();
     if (r == 0)
         r = adopt_all(&helper, &err);
     if (r == 0)
