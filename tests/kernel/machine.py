@@ -19,12 +19,12 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BUILD = pathlib.Path(os.environ.get("SILICA_BUILD") or ROOT / "build").resolve()
 CACHE = ROOT / "build" / "cache" / "kernel"
 KERNEL_PACKAGE = "linux-image-cloud-amd64"
-DISK_MIB = 1024
+DISK_MIB = 4096  # sparse; silica-priv makes no sandbox on a disk that is low
 APT_LIMIT_S = 180
 FIRST_MODULES = ("virtio_pci", "virtio_blk")  # the rest is loaded when somebody asks for it
 MODULE_FOLDERS = ("drivers/block", "drivers/net", "drivers/virtio", "fs", "lib", "net", "crypto", "arch")
 BUILT = ("silica", "silicad", "silica-priv", "silica-dns", "silica-envd", "security-probe")
-PROGRAMS = "bash grep id ip kill kmod mount nft nsenter ps python3 setpriv sh umount unshare".split()
+PROGRAMS = "bash grep id ip kill kmod mke2fs mkfs.xfs mount nft nsenter ps python3 setpriv sh umount unshare".split()
 TEMPLATE_PROGRAMS = """bash cat chmod cp date dd echo env false getent head id kill ls mkdir mv rm seq sh sleep sort stat
     tail test touch true uname wc python3""".split()
 TEMPLATE_ID = "kerneltests000000000"
@@ -179,7 +179,7 @@ class Tree:
 
     def program(self, name):
         path = find_program(name)
-        self.copy(path, f"usr/bin/{name}")
+        self.copy(path, f"usr/{'sbin' if path.parent.name == 'sbin' else 'bin'}/{name}")
         self.libraries(path)
 
     def python(self):
