@@ -216,11 +216,11 @@ class Client:
 class Helper:
     """A silica-priv of the test's own in a fresh data folder."""
 
-    def __init__(self, envd=None, resolv_conf=None):
+    def __init__(self, envd=None, resolv_conf=None, below="/var/tmp"):
         self.resolv_conf = resolv_conf
         self.number, self.lock = claim_instance()
         self.uid = UID_BASE + self.number
-        self.data = tempfile.mkdtemp(prefix="silica-test-", dir="/var/tmp")
+        self.data = tempfile.mkdtemp(prefix="silica-test-", dir=below)
         os.chmod(self.data, 0o755)
         self.templates = os.path.join(self.data, "templates")
         self.socket = os.path.join(self.data, "run", "priv.sock")
