@@ -25,6 +25,7 @@ static const struct {
     {"programs", doctor_programs},
     {"disk", doctor_disk},
     {"names", doctor_names},
+    {"nameservers", doctor_nameservers},
     {"port", doctor_port},
     {"template", doctor_template},
 };

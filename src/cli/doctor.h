@@ -30,6 +30,7 @@ bool doctor_overlay(struct doctor *d);
 bool doctor_nftables(struct doctor *d);
 bool doctor_forward(struct doctor *d);
 bool doctor_names(struct doctor *d);
+bool doctor_nameservers(struct doctor *d);
 bool doctor_port(struct doctor *d);
 bool doctor_template(struct doctor *d);
 

@@ -1,10 +1,14 @@
 #!/usr/bin/env python3
-"""silica-dns between sandboxes and nameservers of the test's own: what passes, what lies, what breaks."""
+"""silica-dns between sandboxes and nameservers of the test's own: what passes, what lies, what breaks.
+
+  dns_forward.py [TEXT]   only the cases with TEXT in their name
+"""
 
 import os
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import time
 
@@ -291,6 +295,17 @@ def no_names_in_the_log(program, client):
     assert "secret" not in program.text() and "answered" in program.text()
 
 
+def doctor(program, _):
+    """`silica doctor` asks the nameservers of /etc/resolv.conf: here another file is there for it."""
+    for text, good in ((ONE, True), ("nameserver 127.0.0.99\n", False)):
+        program.write(text)
+        script = f"mount --bind {program.resolv_conf} /etc/resolv.conf && exec {rig.BUILD / 'silica'} doctor"
+        out = subprocess.run(["unshare", "--mount", "sh", "-c", script], stdin=subprocess.DEVNULL, text=True,
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120, check=False).stdout
+        row = next(line for line in out.splitlines() if " nameservers " in line)
+        assert row.startswith("ok") == good, row
+
+
 CASES = (
     ("a query is answered", forwards, ONE),
     ("the nameserver sees a query of ours", written_anew, ONE),
@@ -321,6 +336,7 @@ CASES = (
     ("no list, and one that comes", no_list, ""),
     ("a restart loses nothing that waits", restart, ONE),
     ("SIGTERM in the middle of work", ends_with_work, ONE),
+    ("silica doctor sees whether a nameserver answers", doctor, ONE),
     ("no names in the log", no_names_in_the_log, ONE),
 )
 
@@ -341,6 +357,8 @@ def run(body, resolv_conf):
 def main():
     t = tap.Tap()
     for name, body, resolv_conf in CASES:
+        if len(sys.argv) > 1 and sys.argv[1] not in name:
+            continue
         t.case(name, run, body, resolv_conf)
     return t.done()
 

@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""silica-dns under those who ask too much: what one sandbox may have, that others do not notice, what it costs."""
+"""silica-dns under those who ask too much: what one sandbox may have, that others do not notice, what it costs.
+
+  dns_limits.py [TEXT]   only the cases with TEXT in their name
+"""
 
 import os
 import resource
@@ -226,6 +229,8 @@ def main():
     t = tap.Tap()
     resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
     for name, body, setup in CASES:
+        if len(sys.argv) > 1 and sys.argv[1] not in name:
+            continue
         t.case(name, run, body, setup)
     return t.done()
 
