@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
-"""What a process inside a sandbox is and may do, held against docs/design/0002-container-jail.md."""
+"""What silica-priv hands to process 1 (item 5), and that none of it leads to a file of the host.
+
+What programs hold that envd starts is in fds.py, what a process is and may do in amicontained.py.
+"""
 
 import os
 import re
-import stat
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 import harness  # noqa: E402
 
 USAGE_FILES = r"memory\.current|memory\.usage_in_bytes|cpu\.stat"
-
 
 
 def access_mode(inst, fd):
@@ -38,31 +39,6 @@ def descriptors(tap, facts, inst):
     tap.equal(rest, [], "and nothing else: no folder, no file, no socket of the helper")
 
 
-
-
-def kernel_files(tap, h, inst):
-    for path in ("/proc/sysrq-trigger", "/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe",
-                 "/proc/sys/vm/drop_caches", "/proc/sys/net/ipv4/ip_forward", "/sys/kernel/uevent_helper",
-                 "/sys/power/state"):
-        answer = h.ask(inst, f"write {path} 1")
-        tap.ok(answer != ["write ok"], f"root inside cannot write {path}", answer)
-    if can_floor():
-        tap.ok(h.ask(inst, "write /proc/self/oom_score_adj 0") != ["write ok"],
-               "nor make itself a lesser victim of memory pressure")
-    for path in ("/proc/kcore", "/proc/kallsyms", "/proc/keys"):
-        answer = h.ask(inst, f"cat {path}")
-        tap.ok(answer in ([], ["cat ENOENT"]), f"{path} shows nothing", answer)
-    tap.ok(h.ask(inst, "write /proc/self/exe x")[0] in ("write ETXTBSY", "write EACCES", "write EPERM"),
-           "the running program cannot be overwritten through /proc/self/exe")
-
-
-def can_floor():
-    """The floor under oom_score_adj needs CAP_SYS_RESOURCE, which some hosts withhold."""
-    with open("/proc/self/status", encoding="ascii") as f:
-        eff = int(re.search(r"CapEff:\s*(\w+)", f.read()).group(1), 16)
-    return bool(eff >> 24 & 1)
-
-
 def host_files(tap, h, inst):
     flag = os.path.join(h.data, "flag")
     with open(flag, "w", encoding="ascii") as f:
@@ -83,31 +59,16 @@ def host_files(tap, h, inst):
         tap.ok(answer != ["write ok"], f"nor the group file {n}", answer)
 
 
-def neighbours(tap, h, inst, other):
-    answer = h.ask(inst, "names /proc")
-    pids = [line.split(" ")[1] for line in answer if line.split(" ")[1].isdigit()]
-    tap.equal(pids, ["1"], "only its own processes show in /proc")
-    h.ask(other, "write /dev/shm/shared x")
-    tap.equal(h.ask(inst, "cat /dev/shm/shared"), ["cat ENOENT"], "/dev/shm is not shared")
-    h.ask(other, "write /tmp/shared x")
-    tap.equal(h.ask(inst, "cat /tmp/shared"), ["cat ENOENT"], "/tmp is not shared")
-    mode = os.stat(os.path.join(h.data, "sandboxes", inst.id))
-    tap.equal((stat.S_IMODE(mode.st_mode), mode.st_uid), (0o700, 0), "its files are closed to all but root outside")
-
-
 def main():
     harness.need_root()
     tap, h = harness.Tap(), harness.Helper()
     try:
         c = h.client()
-        inst, other = c.start(), c.start()
+        inst = c.start()
         facts = harness.facts_of(h.ask(inst, "facts"))
         descriptors(tap, facts, inst)
-        kernel_files(tap, h, inst)
         host_files(tap, h, inst)
-        neighbours(tap, h, inst, other)
-        for i in (inst, other):
-            c.stop(i.id)
+        c.stop(inst.id)
     finally:
         if tap.failed:
             print("# " + h.log_text().replace("\n", "\n# "))
