@@ -11,7 +11,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 import harness  # noqa: E402
 
-USAGE_FILES = r"memory\.current|memory\.usage_in_bytes|cpu\.stat"
+USAGE_FILES = r"memory\.current|memory\.usage_in_bytes|cpu\.stat|memory\.oom_control|memory\.events|pids\.events"
 
 
 def access_mode(inst, fd):
@@ -30,8 +30,8 @@ def descriptors(tap, facts, inst):
     tap.ok(1 <= len(groups) <= 4 and sorted(map(int, groups)) == list(range(5, 5 + len(groups))),
            "then come the limited group's files, for writing")
     usage = [n for n, target in fds.items() if re.search(rf"/{inst.id}/user/({USAGE_FILES})$", target)]
-    tap.ok(len(usage) <= 2 and all(access_mode(inst, n) == os.O_RDONLY for n in usage),
-           "then what that group uses, for reading only")
+    tap.ok(len(usage) <= 4 and all(access_mode(inst, n) == os.O_RDONLY for n in usage),
+           "then what that group uses and met, for reading only")
     for n in groups + usage:
         del fds[n]
     # 3 and what follows are the probe's own connection and folder
