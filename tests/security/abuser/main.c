@@ -6,7 +6,8 @@
  *
  * COUNT is how many processes (or threads, or MiB: see the table) take part, PLACE a folder or an
  * address. It prints "up" when all of them run, and "met NAME" once for each error that the abuse
- * runs into. Nothing here is polite: errors are met and the abuse goes on.
+ * runs into. Nothing here is polite: errors are met and the abuse goes on. But every process of it
+ * ends by itself after LIFE_S, so that a host without the defence comes back.
  */
 #include "abuser.h"
 
@@ -22,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ERRORS_MAX = 256, SHORT_SLICE_NS = 100000 };
+enum { ERRORS_MAX = 256, SHORT_SLICE_NS = 100000, LIFE_S = 60 };
 
 static char *seen; /* shared by all processes: which errors have been told */
 
@@ -45,6 +46,7 @@ void crowd(unsigned n, void (*member)(const struct order *), const struct order 
     for (unsigned i = 0; i < n; i++) {
         pid_t pid = fork();
         if (pid == 0) {
+            (void)alarm(LIFE_S);
             for (;;)
                 member(o);
         }
@@ -53,8 +55,9 @@ void crowd(unsigned n, void (*member)(const struct order *), const struct order 
     }
 }
 
-static _Noreturn void wait_for_ever(void)
+static _Noreturn void wait_for_the_end(void)
 {
+    (void)alarm(LIFE_S);
     say("up\n");
     for (;;)
         (void)pause();
@@ -69,7 +72,17 @@ static void spin(const struct order *o)
         ;
 }
 
-/* Asks for short turns, sleeps a moment before each: the scheduler's favourite. */
+/* Sleeps a moment before each short turn. */
+static void nap(const struct order *o)
+{
+    static const struct timespec moment = {.tv_nsec = 1000};
+    (void)o;
+    (void)nanosleep(&moment, NULL);
+    for (volatile unsigned i = 0; i < 50000; i++)
+        ;
+}
+
+/* The same, and asks for short slices: the scheduler's favourite. */
 static void wake(const struct order *o)
 {
     struct {
@@ -79,14 +92,9 @@ static void wake(const struct order *o)
         uint32_t priority;
         uint64_t runtime, deadline, period;
     } attr = {.size = sizeof(attr), .runtime = SHORT_SLICE_NS};
-    (void)o;
     (void)syscall(SYS_sched_setattr, 0, &attr, 0);
-    struct timespec moment = {.tv_nsec = 1000};
-    for (unsigned turns = 0; turns < 1000; turns++) {
-        (void)nanosleep(&moment, NULL);
-        for (volatile unsigned i = 0; i < 50000; i++)
-            ;
-    }
+    for (unsigned turns = 0; turns < 1000; turns++)
+        nap(o);
 }
 
 static void yield(const struct order *o)
@@ -127,9 +135,11 @@ static void exec_and_end(const struct order *o)
 /* Every one of them goes on forking; only the first error is told. */
 static void bomb(const struct order *o)
 {
+    unsigned left = alarm(0); /* is not inherited */
     (void)o;
     if (fork() < 0)
         met(errno);
+    (void)alarm(left > 0 ? left : 1);
 }
 
 /* Children of nobody: process 1 has to bury them. In sessions of their own. */
@@ -200,6 +210,7 @@ static const struct kind {
     unsigned count; /* default */
 } kinds[] = {
     {"cpu", spin, 2},
+    {"naps", nap, 64},
     {"wakes", wake, 64},
     {"yield", yield, 16},
     {"storm", fork_and_end, 16},
@@ -248,7 +259,7 @@ int main(int argc, char **argv)
         struct order o = {.count = argc > 2 ? number(argv[2]) : kinds[i].count,
                           .place = argc > 3 ? argv[3] : ""};
         crowd(o.count, kinds[i].member, &o);
-        wait_for_ever();
+        wait_for_the_end();
     }
     (void)fputs("security-abuser: no such kind\n", stderr);
     return 2;
