@@ -10,6 +10,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -189,6 +190,8 @@ def client_leaves(program, client):
     stream.close()
     rig.wait_until(lambda: program.descriptors() <= before, "its sockets are closed")
     assert client.ask("stays.test").addresses()
+    program.stop()
+    assert "1 answered, 0 failed" in program.text(), "it was waited for"
 
 
 def dead_server(_, client):
@@ -219,6 +222,8 @@ def server_cannot(_, client):
 def late_server(_, client):
     """One that needs longer than the first turn still gets to answer."""
     assert client.ask("late.test").addresses() == ["192.0.2.53"]
+    ports = [port for name, _, port, _ in FIRST.seen if name == "late.test"]
+    assert len(ports) > 1 and len(set(ports)) == 1, f"{ports}: its answer to the first must stay valid"
 
 
 def nobody_answers(_, client):
@@ -286,6 +291,20 @@ def ends_with_work(program, client):
     assert "error" not in program.text(), program.text()
 
 
+def port_in_use(_, __):
+    """`silica serve` says who is in its way. Any instance number will do: all ports are taken here."""
+    holders = []
+    for instance in range(16):
+        holders.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        holders[-1].bind(("127.0.0.1", rig.PORT + instance))
+    with tempfile.TemporaryDirectory(prefix="silica-dns-test-") as data:
+        done = subprocess.run([str(rig.BUILD / "silica"), "serve", "--data", data, "--listen", "127.0.0.1:0"],
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False)
+    for holder in holders:
+        holder.close()
+    assert done.returncode != 0 and "where sandboxes ask for names, is in use" in done.stderr, done.stderr
+
+
 def no_names_in_the_log(program, client):
     client.ask("secret-name.test")
     client.ask_tcp("secret-name.test")
@@ -337,6 +356,7 @@ CASES = (
     ("a restart loses nothing that waits", restart, ONE),
     ("SIGTERM in the middle of work", ends_with_work, ONE),
     ("silica doctor sees whether a nameserver answers", doctor, ONE),
+    ("a port that is in use", port_in_use, None),
     ("no names in the log", no_names_in_the_log, ONE),
 )
 
