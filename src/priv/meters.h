@@ -50,7 +50,10 @@ void meters_remove_file(struct helper *h, const char *id);
 struct room {
     uint64_t total, left; /* bytes, or files; total 0: not limited */
 };
-/* Its end is near: below 1 MiB and below 1/512 of it; and no longer once four times that is left. */
+/*
+ * Below 2 MiB, and below 1/32 of a small one; and no longer once four times that is left. Writers are
+ * refused before the last byte: file systems take room for a whole piece of a write at once.
+ */
 bool room_bytes_gone(struct room bytes, bool were_gone);
 /* The same for files: below 8; and no longer from 32 on. */
 bool room_files_gone(struct room files, bool were_gone);

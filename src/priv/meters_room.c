@@ -2,8 +2,8 @@
 
 #include "base/num.h"
 
-#define NEAR_BYTES (UINT64_C(1) << 20)
-enum { NEAR_SHARE = 512, NEAR_FILES = 8, ROOM_AGAIN = 4 };
+#define NEAR_BYTES (UINT64_C(2) << 20)
+enum { NEAR_SHARE = 32, NEAR_FILES = 8, ROOM_AGAIN = 4 };
 
 static bool gone(struct room r, uint64_t near, bool was)
 {

@@ -141,37 +141,36 @@ def out_of_memory(h, inst):
 
 
 def full_disk(tap, h, c):
-    """Filled from the host through the sandbox's own root, as its processes see it."""
+    """Filled from the host, through the sandbox's own root and with an id of its range."""
     inst = c.start(disk=FILL_BYTES)
-    root = f"/proc/{inst.pid}/root"
-    room = os.statvfs(root)
-    if room.f_blocks * room.f_frsize > 2 * FILL_BYTES:
-        c.stop(inst.id)
-        print("# the disk is the host's: not filled")
-        return
-    fill(root + "/tmp/one")
-    tap.equal(c.event(inst, DISK), 1, "a full disk is told")
-    time.sleep(2.5)
-    c.list()
-    tap.equal(max(t[3] for t in c.told if t[:3] == ("event", inst.id, DISK)), 1, "once, as long as it is full")
-    os.unlink(root + "/tmp/one")
-    time.sleep(3)  # it has to be seen with room
-    fill(root + "/tmp/two")
-    tap.equal(c.event(inst, DISK, 2), 2, "and again when it is full again")
-    os.unlink(root + "/tmp/two")
-    n = 0
-    try:
-        while n < 1000000:
-            os.close(os.open(f"{root}/tmp/f{n}", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC))
-            n += 1
-    except OSError:
-        pass
-    tap.equal(c.event(inst, INODES), 1, f"no room for another file is told, after {n}")
+    root = os.open(f"/proc/{inst.pid}/root", os.O_RDONLY | os.O_DIRECTORY)
+    room = os.fstatvfs(root)
+    tap.ok(room.f_blocks * room.f_frsize <= FILL_BYTES, "its disk is as large as was asked for", room)
+    with harness.as_uid(harness.SANDBOX_UID_BASE + (h.number * 2048 + inst.slot) * 65536):
+        fill(root, "tmp/one")
+        tap.equal(c.event(inst, DISK), 1, "a full disk is told")
+        time.sleep(2.5)
+        c.list()
+        tap.equal(max(t[3] for t in c.told if t[:3] == ("event", inst.id, DISK)), 1, "once, as long as it is full")
+        os.unlink("tmp/one", dir_fd=root)
+        time.sleep(3)  # it has to be seen with room
+        fill(root, "tmp/two")
+        tap.equal(c.event(inst, DISK, 2), 2, "and again when it is full again")
+        os.unlink("tmp/two", dir_fd=root)
+        n, why = 0, None
+        while why is None:
+            try:
+                os.close(os.open(f"tmp/f{n}", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, dir_fd=root))
+                n += 1
+            except OSError as e:
+                why = e
+    os.close(root)
+    tap.equal(c.event(inst, INODES), 1, f"no room for another file is told, after {n}: {why}")
     return inst
 
 
-def fill(path):
-    with open(path, "wb", buffering=0) as f:
+def fill(root, path):
+    with open(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, dir_fd=root), "wb", buffering=0) as f:
         try:
             while f.write(b"x" * harness.MIB):
                 pass

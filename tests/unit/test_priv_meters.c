@@ -19,18 +19,18 @@ static const struct {
     bool was, is;
 } byte_cases[] = {
     {{10 * GIB, 0}, false, true},
-    {{10 * GIB, MIB - 1}, false, true},
-    {{10 * GIB, MIB}, false, false},
-    {{10 * GIB, MIB}, true, true}, /* at the edge it stays what it was */
-    {{10 * GIB, 4 * MIB - 1}, true, true},
-    {{10 * GIB, 4 * MIB}, true, false},
+    {{10 * GIB, 2 * MIB - 1}, false, true},
+    {{10 * GIB, 2 * MIB}, false, false},
+    {{10 * GIB, 2 * MIB}, true, true}, /* at the edge it stays what it was */
+    {{10 * GIB, 8 * MIB - 1}, true, true},
+    {{10 * GIB, 8 * MIB}, true, false},
     {{10 * GIB, 10 * GIB}, true, false},
-    {{16 * MIB, 32 * KIB - 1}, false, true}, /* a small disk: its share */
-    {{16 * MIB, 32 * KIB}, false, false},
-    {{16 * MIB, 127 * KIB}, true, true},
-    {{16 * MIB, 128 * KIB}, true, false},
-    {{100, 0}, false, true},
-    {{100, 1}, false, false},
+    {{16 * MIB, 512 * KIB - 1}, false, true}, /* a small disk: its share */
+    {{16 * MIB, 512 * KIB}, false, false},
+    {{16 * MIB, 2 * MIB - 1}, true, true},
+    {{16 * MIB, 2 * MIB}, true, false},
+    {{20, 0}, false, true},
+    {{20, 1}, false, false},
     {{UINT64_MAX, UINT64_MAX}, true, false},
     {{0, 0}, false, false}, /* what has no size is never full */
     {{0, 0}, true, false},
