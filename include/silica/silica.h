@@ -217,6 +217,9 @@ typedef struct silica_sandbox_info {
     silica_state state;
     int64_t started_at_ms, end_at_ms; /* since 1970, UTC */
     uint32_t cpu_count, memory_mb, disk_mb;
+    /* How often it met a limit, since its start: processes killed, starts of a process refused,
+       times found full. 0 from servers that do not tell (silica_list_sandboxes() never does). */
+    uint32_t out_of_memory, process_limit, disk_full, inodes_full;
     const silica_kv *metadata;
     size_t n_metadata;
     void *priv; /* the library's */
@@ -246,6 +249,33 @@ SILICA_API silica_rc silica_list_sandboxes(silica_client *client, const silica_l
                                            int (*each)(void *user, const silica_sandbox_info *info),
                                            void *user, silica_error *err);
 
+/* What happened to a sandbox, also one that is gone. Strings are never NULL. */
+typedef struct silica_sandbox_event {
+    const char *id;   /* of the event */
+    const char *type; /* "sandbox.lifecycle.created", ".updated", ".killed",
+                         "silica.sandbox.out_of_memory", ".process_limit", ".disk_full", ... */
+    const char *sandbox_id, *template_id;
+    int64_t time_ms;  /* since 1970, UTC */
+    const char *data; /* a JSON object, e.g. {"reason":"exit","message":"its init ..."}, or "" */
+} silica_sandbox_event;
+
+typedef struct silica_event_opts {
+    size_t size;
+    const char *sandbox_id; /* NULL: all sandboxes of the key's team */
+    uint32_t max;           /* how many at most; 0: 100 */
+    int oldest_first;       /* default: newest first */
+} silica_event_opts;
+#define SILICA_EVENT_OPTS(...)                                                                     \
+    (&(const silica_event_opts){.size = sizeof(silica_event_opts), __VA_ARGS__})
+
+/*
+ * Calls each() per event (borrowed); a non-zero return stops the list. SILICA_E_GONE: nothing is known
+ * of that sandbox; SILICA_E_UNSUPPORTED or SILICA_E_UNAVAILABLE: the server keeps no events.
+ */
+SILICA_API silica_rc silica_list_events(silica_client *client, const silica_event_opts *opts,
+                                        int (*each)(void *user, const silica_sandbox_event *event),
+                                        void *user, silica_error *err);
+
 /* ---- commands ------------------------------------------------------------------------------- */
 
 typedef enum silica_stream { SILICA_STDOUT = 1, SILICA_STDERR = 2 } silica_stream;
@@ -259,8 +289,10 @@ typedef enum silica_exit_kind {
 
 typedef struct silica_exit {
     silica_exit_kind kind;
-    int code;   /* of SILICA_EXITED */
-    int signal; /* of SILICA_SIGNALED; 0 when the server named one that is unknown here */
+    int code;         /* of SILICA_EXITED */
+    int signal;       /* of SILICA_SIGNALED; 0 when the server named one that is unknown here */
+    char reason[128]; /* what the sandbox says beyond that: "the sandbox ran out of memory (limit
+                         512 MiB)"; else "". One printable line */
 } silica_exit;
 
 typedef struct silica_result {

@@ -80,6 +80,21 @@ static int get_metadata(const struct json_ref *obj, silica_sandbox_info *info, s
     return r;
 }
 
+/* Our servers' own member. */
+static int get_totals(const struct json_ref *obj, silica_sandbox_info *i, struct err *e)
+{
+    struct json_ref own;
+    int r = json_get_obj(obj, "silica", JSON_OPTIONAL, &own, e);
+    if (r <= 0)
+        return r;
+    if (get_count(&own, "outOfMemory", &i->out_of_memory, e) < 0 ||
+        get_count(&own, "processLimit", &i->process_limit, e) < 0 ||
+        get_count(&own, "diskFull", &i->disk_full, e) < 0 ||
+        get_count(&own, "inodesFull", &i->inodes_full, e) < 0)
+        return -EBADMSG;
+    return 0;
+}
+
 static int fill(silica_sandbox_info *i, const struct json_ref *obj, struct err *e)
 {
     const char *state = "";
@@ -93,7 +108,7 @@ static int fill(silica_sandbox_info *i, const struct json_ref *obj, struct err *
         get_time(obj, "endAt", &i->end_at_ms, e) < 0 ||
         get_count(obj, "cpuCount", &i->cpu_count, e) < 0 ||
         get_count(obj, "memoryMB", &i->memory_mb, e) < 0 ||
-        get_count(obj, "diskSizeMB", &i->disk_mb, e) < 0)
+        get_count(obj, "diskSizeMB", &i->disk_mb, e) < 0 || get_totals(obj, i, e) < 0)
         return -EBADMSG;
     if (strcmp(state, "running") == 0)
         i->state = SILICA_STATE_RUNNING;

@@ -5,17 +5,35 @@
 #include "base/signals.h"
 #include "sdk/proc_internal.h"
 
+/*
+ * What stands behind the status in the member "error". The guest has written it: what is no printable
+ * character does not reach the caller's terminal.
+ */
+static void take_reason(const char *error, const char *status, char *dst, size_t cap)
+{
+    size_t n = strlen(status), at = 0;
+    if (strncmp(error, status, n) == 0)
+        error += n;
+    if (strncmp(error, ": ", 2) == 0)
+        error += 2;
+    for (; *error != '\0' && at + 1 < cap; error++)
+        dst[at++] = *error >= ' ' && *error < 0x7f ? *error : '?';
+    dst[at] = '\0';
+}
+
 static int parse_end(silica_proc *p, const struct json_ref *end, struct err *e)
 {
     int64_t code = 0;
     bool exited = false;
-    const char *status = "";
+    const char *status = "", *error = "";
     if (json_get_i64(end, "exitCode", JSON_OPTIONAL, INT32_MIN, INT32_MAX, &code, e) < 0 ||
         json_get_bool(end, "exited", JSON_OPTIONAL, &exited, e) < 0 ||
-        json_get_str(end, "status", JSON_OPTIONAL, &status, e) < 0)
+        json_get_str(end, "status", JSON_OPTIONAL, &status, e) < 0 ||
+        json_get_str(end, "error", JSON_OPTIONAL, &error, e) < 0)
         return -EBADMSG;
     if (exited) {
         p->exit = (silica_exit){.kind = SILICA_EXITED, .code = (int)code};
+        take_reason(error, status, p->exit.reason, sizeof(p->exit.reason));
         return 0;
     }
     struct slice name = slice_str(status);
@@ -24,6 +42,7 @@ static int parse_end(silica_proc *p, const struct json_ref *end, struct err *e)
     if (slice_has_suffix(name, " (core dumped)"))
         name.n -= strlen(" (core dumped)");
     p->exit = (silica_exit){.kind = SILICA_SIGNALED, .code = -1, .signal = signal_of_word(name)};
+    take_reason(error, status, p->exit.reason, sizeof(p->exit.reason));
     return 0;
 }
 

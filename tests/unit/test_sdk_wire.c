@@ -317,6 +317,51 @@ static void streams(void **state)
     }
 }
 
+/* The words behind the status are the sandbox's: one printable line of them is passed on. */
+static void reasons(void **state)
+{
+    (void)state;
+#define ENDED(n, members) STREAM(START FRAME("\0", n, "{\"event\":{\"end\":{" members "}}}") LAST)
+    static const struct {
+        struct slice stream;
+        silica_exit_kind kind;
+        const char *reason;
+    } cases[] = {
+        {ENDED("\x54",
+               "\"exitCode\":-1,\"status\":\"signal: killed\",\"error\":\"signal: killed\""),
+         SILICA_SIGNALED, ""},
+        {ENDED("\x5a",
+               "\"exitCode\":-1,\"status\":\"signal: killed\",\"error\":\"signal: killed: no m\""),
+         SILICA_SIGNALED, "no m"},
+        {ENDED("\x52",
+               "\"exitCode\":1,\"exited\":true,\"status\":\"s\",\"error\":\"s: a\\u001b\\n\""),
+         SILICA_EXITED, "a??"},
+        {ENDED("\x47", "\"exitCode\":1,\"exited\":true,\"status\":\"s\",\"error\":\"x\""),
+         SILICA_EXITED, "x"},
+    };
+#undef ENDED
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        const struct slice answers[] = {CREATED, cases[i].stream};
+        struct mock m;
+        silica_sandbox *sbx = NULL;
+        silica_result res;
+        mock_start(&m, answers, ARRAY_LEN(answers));
+        silica_client *c = client_of(&m);
+        assert_int_equal(silica_open(c, NULL, &sbx, NULL), SILICA_OK);
+        silica_error err = {0};
+        silica_rc rc = silica_exec(sbx, "true", NULL, &res, &err);
+        (void)mock_stop(&m);
+        if (rc != SILICA_OK)
+            fail_msg("case %zu: %s", i, err.message);
+        assert_int_equal(res.exit.kind, cases[i].kind);
+        assert_string_equal(res.exit.reason, cases[i].reason);
+        silica_result_free(&res);
+        silica_close(sbx);
+        silica_client_free(c);
+        mock_free(&m);
+    }
+}
+
 static void old_daemons(void **state)
 {
     (void)state;
@@ -373,6 +418,87 @@ static void pages_of_a_list(void **state)
     mock_free(&m);
 }
 
+static int note_event(void *user, const silica_sandbox_event *e)
+{
+    char *seen = user;
+    size_t n = strlen(seen);
+    (void)snprintf(seen + n, 512 - n, "%s %s %lld %s;", e->type, e->sandbox_id,
+                   (long long)e->time_ms, e->data);
+    return 0;
+}
+
+static void events(void **state)
+{
+    (void)state;
+    static const struct slice answers[] = {
+        ANSWER(
+            "200 OK", JSON,
+            "[{\"type\":\"a.killed\",\"sandboxId\":\"i1\",\"timestamp\":\"1970-01-01T00:00:02Z\","
+            "\"eventData\":{\"reason\":\"exit\"}},"
+            "{\"type\":\"b\",\"sandboxId\":\"i2\",\"timestamp\":\"1970-01-01T00:00:01Z\","
+            "\"eventData\":null}]"),
+        ANSWER("200 OK", JSON,
+               "[{\"type\":\"a\",\"sandboxId\":\"i1\",\"timestamp\":\"1970-01-01T00:00:02Z\"},"
+               "{\"type\":\"b\",\"sandboxId\":\"i2\",\"timestamp\":\"1970-01-01T00:00:01Z\"}]"),
+        ANSWER("200 OK", JSON, "[{\"type\":\"a\",\"sandboxId\":\"i1\",\"timestamp\":\"soon\"}]"),
+        ANSWER("404 Not Found", JSON, "{\"code\":404,\"message\":\"no\"}")};
+    struct mock m;
+    mock_start(&m, answers, ARRAY_LEN(answers));
+    silica_client *c = client_of(&m);
+    char all[512] = "", one[512] = "";
+    silica_rc first = silica_list_events(c, NULL, note_event, all, NULL);
+    silica_rc second =
+        silica_list_events(c, SILICA_EVENT_OPTS(.sandbox_id = "i1", .max = 1, .oldest_first = 1),
+                           note_event, one, NULL);
+    silica_rc third = silica_list_events(c, NULL, note_event, one, NULL);
+    silica_rc fourth =
+        silica_list_events(c, SILICA_EVENT_OPTS(.sandbox_id = "i9"), note_event, one, NULL);
+    silica_rc fifth =
+        silica_list_events(c, SILICA_EVENT_OPTS(.sandbox_id = "../x"), note_event, one, NULL);
+    (void)mock_stop(&m);
+    assert_int_equal(first, SILICA_OK);
+    assert_string_equal(all, "a.killed i1 2000 {\"reason\":\"exit\"};b i2 1000 ;");
+    assert_non_null(
+        strstr(m.requests[0], "GET /events/sandboxes?limit=100&offset=0&orderAsc=false HTTP/1.1"));
+    assert_int_equal(second, SILICA_OK);
+    assert_string_equal(one, "a i1 2000 ;");
+    assert_non_null(strstr(m.requests[1],
+                           "GET /events/sandboxes/i1?limit=100&offset=0&orderAsc=true HTTP/1.1"));
+    assert_int_equal(third, SILICA_E_PROTOCOL);
+    assert_int_equal(fourth, SILICA_E_GONE);
+    assert_int_equal(fifth, SILICA_E_INVALID);
+    silica_client_free(c);
+    mock_free(&m);
+}
+
+static void totals(void **state)
+{
+    (void)state;
+    static const struct slice answers[] = {
+        ANSWER("200 OK", JSON,
+               "{\"sandboxID\":\"i1\",\"silica\":{\"outOfMemory\":1,\"processLimit\":2,"
+               "\"diskFull\":3,\"inodesFull\":4,\"more\":5}}"),
+        ANSWER("200 OK", JSON, "{\"sandboxID\":\"i1\"}")};
+    struct mock m;
+    mock_start(&m, answers, ARRAY_LEN(answers));
+    silica_client *c = client_of(&m);
+    silica_sandbox_info ours = {0}, other = {0};
+    silica_rc first = silica_client_info(c, "i1", &ours, NULL);
+    silica_rc second = silica_client_info(c, "i1", &other, NULL);
+    (void)mock_stop(&m);
+    assert_int_equal(first, SILICA_OK);
+    assert_int_equal(second, SILICA_OK);
+    assert_int_equal(ours.out_of_memory, 1);
+    assert_int_equal(ours.process_limit, 2);
+    assert_int_equal(ours.disk_full, 3);
+    assert_int_equal(ours.inodes_full, 4);
+    assert_int_equal(other.out_of_memory + other.disk_full, 0);
+    silica_sandbox_info_free(&ours);
+    silica_sandbox_info_free(&other);
+    silica_client_free(c);
+    mock_free(&m);
+}
+
 static void a_download_starts_clean(void **state)
 {
     (void)state;
@@ -408,8 +534,11 @@ int main(void)
         cmocka_unit_test(create_says_every_option),
         cmocka_unit_test(distrusts_the_server),
         cmocka_unit_test(streams),
+        cmocka_unit_test(reasons),
         cmocka_unit_test(old_daemons),
         cmocka_unit_test(pages_of_a_list),
+        cmocka_unit_test(events),
+        cmocka_unit_test(totals),
         cmocka_unit_test(a_download_starts_clean),
     };
     return cmocka_run_group_tests_name("sdk wire", tests, NULL, NULL);
