@@ -40,6 +40,8 @@ int cmd_serve(int argc, char **argv);
 int cmd_env(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_sandbox(int argc, char **argv);
+/* `silica sandbox events`: of one, or of all (id NULL). Returns the exit status. */
+int cli_sandbox_events(silica_client *client, const char *id, bool json, uint64_t max);
 int cmd_key(int argc, char **argv);
 int cmd_template(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);

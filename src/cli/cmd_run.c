@@ -77,6 +77,8 @@ static int run_command(silica_sandbox *sbx, const struct run_args *a, const char
                          .cancel = cancel),
         &res, &err);
     int status = rc == SILICA_OK ? status_of(&res.exit) : CLI_RUN_FAILED;
+    if (rc == SILICA_OK && res.exit.reason[0] != '\0' && got_signal == 0 && !broken)
+        (void)fprintf(stderr, "silica run: %s\n", res.exit.reason);
     silica_result_free(&res);
     if (got_signal != 0)
         return 128 + got_signal;

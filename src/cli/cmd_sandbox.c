@@ -1,4 +1,4 @@
-/* `silica sandbox create|list|info|kill`. */
+/* `silica sandbox create|list|info|events|kill`. */
 #include "cli/cli.h"
 
 #include "base/cleanup.h"
@@ -44,12 +44,36 @@ static void write_json(struct json_writer *w, const silica_sandbox_info *i)
     jw_ku64(w, "cpuCount", i->cpu_count);
     jw_ku64(w, "memoryMB", i->memory_mb);
     jw_ku64(w, "diskSizeMB", i->disk_mb);
+    jw_key(w, "silica");
+    jw_obj(w);
+    jw_ku64(w, "outOfMemory", i->out_of_memory);
+    jw_ku64(w, "processLimit", i->process_limit);
+    jw_ku64(w, "diskFull", i->disk_full);
+    jw_ku64(w, "inodesFull", i->inodes_full);
+    jw_end(w);
     jw_key(w, "metadata");
     jw_obj(w);
     for (size_t k = 0; k < i->n_metadata; k++)
         jw_kstr(w, i->metadata[k].key, i->metadata[k].value);
     jw_end(w);
     jw_end(w);
+}
+
+/* Only what happened. */
+static void print_totals(const silica_sandbox_info *i)
+{
+    const struct {
+        uint32_t n;
+        const char *text;
+    } totals[] = {
+        {i->out_of_memory, "processes killed for want of memory"},
+        {i->process_limit, "starts of a process refused"},
+        {i->disk_full, "times the disk was full"},
+        {i->inodes_full, "times the disk had no room for more files"},
+    };
+    for (size_t k = 0; k < ARRAY_LEN(totals); k++)
+        if (totals[k].n != 0)
+            printf("limit met %u %s\n", totals[k].n, totals[k].text);
 }
 
 static void print_info(const silica_sandbox_info *i)
@@ -61,6 +85,7 @@ static void print_info(const silica_sandbox_info *i)
     print_time("\nends      ", i->end_at_ms);
     printf("\ncpus      %u\nmemory    %u MB\ndisk      %u MB\n", i->cpu_count, i->memory_mb,
            i->disk_mb);
+    print_totals(i);
     for (size_t k = 0; k < i->n_metadata; k++)
         printf("metadata  %s=%s\n", i->metadata[k].key, i->metadata[k].value);
 }
@@ -68,7 +93,7 @@ static void print_info(const silica_sandbox_info *i)
 struct args {
     const char *data, *template_id;
     bool json, no_internet;
-    uint64_t timeout_s;
+    uint64_t timeout_s, max;
     struct cli_list env, metadata;
     const char *word; /* the one word after the options, or NULL */
 };
@@ -193,8 +218,15 @@ static int do_kill(silica_client *client, const struct args *a)
     return CLI_OK;
 }
 
-/* Options, one client, one action. `word` says what the single word is called, NULL for none. */
-static int act(const char *usage, const char *text, const char *word, int argc, char **argv,
+static int do_events(silica_client *client, const struct args *a)
+{
+    return cli_sandbox_events(client, a->word, a->json, a->max);
+}
+
+enum word { NO_WORD, ONE_WORD, MAYBE_WORD };
+
+/* Options, one client, one action. */
+static int act(const char *usage, const char *text, enum word word, int argc, char **argv,
                int (*action)(silica_client *client, const struct args *a))
 {
     static struct args a; /* the lists are large */
@@ -207,20 +239,28 @@ static int act(const char *usage, const char *text, const char *word, int argc, 
         {"timeout", 0, CLI_NUM, &a.timeout_s, 86400, "S", "life in seconds (default 300)"},
         {"no-internet", 0, CLI_FLAG, &a.no_internet, 0, NULL, "no way out of the sandbox"},
     };
-    size_t n = action == do_create ? ARRAY_LEN(options) : action == do_list ? 3 : 2;
+    const struct cli_option event_options[] = {
+        options[0],
+        options[1],
+        {"max", 'n', CLI_NUM, &a.max, 100000, "N", "show at most N events (default 100)"}};
+    const struct cli_option *opts = action == do_events ? event_options : options;
+    size_t n = action == do_create                        ? ARRAY_LEN(options)
+               : action == do_list || action == do_events ? 3
+                                                          : 2;
     struct err err = {0};
     silica_error serr = {SILICA_OK};
     silica_client *client = NULL;
     int first;
-    if (cli_help_asked(usage, text, options, n, argc, argv))
+    if (cli_help_asked(usage, text, opts, n, argc, argv))
         return CLI_OK;
-    if (cli_parse(options, n, true, argc, argv, &first, &err) != 0)
+    if (cli_parse(opts, n, true, argc, argv, &first, &err) != 0)
         return cli_fail_usage("sandbox", &err);
-    if (argc - first != (word != NULL ? 1 : 0)) {
+    int words = argc - first;
+    if (words > (word != NO_WORD) || (words == 0 && word == ONE_WORD)) {
         (void)err_set(&err, -EINVAL, ERR_INVALID, "usage: silica %s", usage);
         return cli_fail_usage("sandbox", &err);
     }
-    a.word = word != NULL ? argv[first] : NULL;
+    a.word = words > 0 ? argv[first] : NULL;
     if (cli_client(a.data, &client, &serr) != SILICA_OK)
         return cli_fail_sdk("sandbox", &serr);
     int status = action(client, &a);
@@ -230,25 +270,34 @@ static int act(const char *usage, const char *text, const char *word, int argc, 
 
 static int sub_create(int argc, char **argv)
 {
-    return act("sandbox create [OPTIONS]", "Create a sandbox and print its id.", NULL, argc, argv,
-               do_create);
+    return act("sandbox create [OPTIONS]", "Create a sandbox and print its id.", NO_WORD, argc,
+               argv, do_create);
 }
 
 static int sub_list(int argc, char **argv)
 {
-    return act("sandbox list [OPTIONS]", "List sandboxes, newest first.", NULL, argc, argv,
+    return act("sandbox list [OPTIONS]", "List sandboxes, newest first.", NO_WORD, argc, argv,
                do_list);
 }
 
 static int sub_info(int argc, char **argv)
 {
-    return act("sandbox info [OPTIONS] ID", "Show one sandbox.", "ID", argc, argv, do_info);
+    return act("sandbox info [OPTIONS] ID", "Show one sandbox.", ONE_WORD, argc, argv, do_info);
+}
+
+static int sub_events(int argc, char **argv)
+{
+    return act(
+        "sandbox events [OPTIONS] [ID]",
+        "What happened to a sandbox, or to all: starts, ends with their reason, limits that were "
+        "met.\nNewest first; kept for a week, also of sandboxes that are gone.",
+        MAYBE_WORD, argc, argv, do_events);
 }
 
 static int sub_kill(int argc, char **argv)
 {
-    return act("sandbox kill [OPTIONS] ID", "End a sandbox; success when it is gone already.", "ID",
-               argc, argv, do_kill);
+    return act("sandbox kill [OPTIONS] ID", "End a sandbox; success when it is gone already.",
+               ONE_WORD, argc, argv, do_kill);
 }
 
 int cmd_sandbox(int argc, char **argv)
@@ -257,6 +306,7 @@ int cmd_sandbox(int argc, char **argv)
         {"create", "create a sandbox and print its id", sub_create},
         {"list", "list sandboxes", sub_list},
         {"info", "show one sandbox", sub_info},
+        {"events", "show what happened to sandboxes", sub_events},
         {"kill", "end a sandbox", sub_kill},
     };
     return cli_subcommand("sandbox", table, ARRAY_LEN(table), argc, argv);
