@@ -3,11 +3,9 @@
  * version 2 a folder hands controllers down by cgroup.subtree_control and then may hold no process
  * itself, which is why both groups of a sandbox are leaves.
  *
- * The limits are on the user group. The envd group has limits of its own, so that a daemon inside
- * that was taken over cannot eat the host either, and more weight, so that it answers while
- * everything else is busy.
+ * What the groups are limited to: cgroup_limits.c.
  */
-#include "jail/cgroup.h"
+#include "jail/cgroup_internal.h"
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -20,38 +18,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-enum {
-    CPU_PERIOD_US = 100000,
-    ENVD_PIDS = 64,
-    PATH_BYTES = 96,
-    REMOVE_TIMEOUT_MS = 2000,
-    REMOVE_POLL_MS = 2,
-    SOCKETS_SHARE = 4, /* version 1: buffers of sockets, a quarter of the memory on top of it */
-};
-#define ENVD_MEMORY_BYTES (UINT64_C(256) << 20)
-#define ENVD_CPU_MILLIS   1000
-
-static int write_file(int dir_fd, const char *dir, const char *file, const char *value)
-{
-    char path[PATH_BYTES];
-    int r = fs_join(path, sizeof(path), dir, file);
-    if (r < 0)
-        return r;
-    _cleanup_close_ int fd = openat(dir_fd, path, O_WRONLY | O_CLOEXEC);
-    return fd < 0 ? -errno : fs_write_all(fd, value, strlen(value));
-}
-
-static int write_number(int dir_fd, const char *dir, const char *file, uint64_t value)
-{
-    char text[24];
-    (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
-    return write_file(dir_fd, dir, file, text);
-}
-
-static int optional(int r)
-{
-    return r == -ENOENT ? 0 : r;
-}
+enum { REMOVE_TIMEOUT_MS = 2000, REMOVE_POLL_MS = 2 };
 
 /* Hands the controllers that this hierarchy is responsible for down to the children of `dir`. */
 static int hand_down(const struct cgroup_hierarchy *h, const char *dir)
@@ -60,7 +27,7 @@ static int hand_down(const struct cgroup_hierarchy *h, const char *dir)
     int r = 0;
     for (unsigned i = 0; h->v2 && r == 0 && i < ARRAY_LEN(names); i++)
         if ((h->controllers & 1u << i) != 0)
-            r = write_file(h->fd, dir, "cgroup.subtree_control", names[i]);
+            r = cgroup_write(h->fd, dir, "cgroup.subtree_control", names[i]);
     return r;
 }
 
@@ -104,77 +71,31 @@ void cgroups_close(struct cgroups *cg, bool remove)
     cg->n = 0;
 }
 
-static int limit_v1(const struct cgroup_hierarchy *h, const char *dir,
-                    const struct cgroup_limits *l, bool reserve)
-{
-    int r = 0;
-    if ((h->controllers & CGROUP_MEMORY) != 0)
-        r = write_number(h->fd, dir, "memory.limit_in_bytes", l->memory_bytes);
-    if (r == 0 && (h->controllers & CGROUP_MEMORY) != 0) /* there only with swap accounting */
-        r = optional(write_number(h->fd, dir, "memory.memsw.limit_in_bytes", l->memory_bytes));
-    if (r == 0 && (h->controllers & CGROUP_MEMORY) != 0) /* counted apart, and only when limited */
-        r = optional(write_number(h->fd, dir, "memory.kmem.tcp.limit_in_bytes",
-                                  l->memory_bytes / SOCKETS_SHARE));
-    if (r == 0 && (h->controllers & CGROUP_CPU) != 0)
-        r = write_number(h->fd, dir, "cpu.cfs_period_us", CPU_PERIOD_US);
-    if (r == 0 && (h->controllers & CGROUP_CPU) != 0)
-        r = write_number(h->fd, dir, "cpu.cfs_quota_us",
-                         (uint64_t)l->cpu_millis * CPU_PERIOD_US / 1000);
-    if (r == 0 && reserve && (h->controllers & CGROUP_CPU) != 0)
-        r = write_number(h->fd, dir, "cpu.shares", 8192);
-    if (r == 0 && (h->controllers & CGROUP_PIDS) != 0)
-        r = write_number(h->fd, dir, "pids.max", l->pids);
-    return r;
-}
-
-static int limit_v2(const struct cgroup_hierarchy *h, const char *dir,
-                    const struct cgroup_limits *l, bool reserve)
-{
-    char quota[48];
-    (void)snprintf(quota, sizeof(quota), "%llu %u",
-                   (unsigned long long)l->cpu_millis * CPU_PERIOD_US / 1000, CPU_PERIOD_US);
-    int r = 0;
-    if ((h->controllers & CGROUP_MEMORY) != 0)
-        r = write_number(h->fd, dir, "memory.max", l->memory_bytes);
-    if (r == 0 && (h->controllers & CGROUP_MEMORY) != 0) /* there only with swap accounting */
-        r = optional(write_number(h->fd, dir, "memory.swap.max", 0));
-    if (r == 0 && reserve && (h->controllers & CGROUP_MEMORY) != 0)
-        r = write_number(h->fd, dir, "memory.min", ENVD_MEMORY_BYTES / 16);
-    if (r == 0 && (h->controllers & CGROUP_CPU) != 0)
-        r = write_file(h->fd, dir, "cpu.max", quota);
-    if (r == 0 && reserve && (h->controllers & CGROUP_CPU) != 0)
-        r = write_number(h->fd, dir, "cpu.weight", 800);
-    if (r == 0 && (h->controllers & CGROUP_PIDS) != 0)
-        r = write_number(h->fd, dir, "pids.max", l->pids);
-    return r;
-}
-
+/* limits: NULL for the group of envd. */
 static int make_group(const struct cgroup_hierarchy *h, const char *id, const char *name,
-                      const struct cgroup_limits *limits, bool reserve)
+                      const struct cgroup_limits *limits)
 {
-    char dir[PATH_BYTES];
+    char dir[CGROUP_PATH_BYTES];
     int r = fs_join(dir, sizeof(dir), id, name);
     if (r == 0)
         r = make_dir(h, dir);
     if (r < 0)
         return r;
-    return h->v2 ? limit_v2(h, dir, limits, reserve) : limit_v1(h, dir, limits, reserve);
+    return limits == NULL ? cgroup_limit_envd(h, dir) : cgroup_limit_user(h, dir, limits);
 }
 
 int cgroup_make(const struct cgroups *cg, const char *id, const struct cgroup_limits *limits,
                 struct err *err)
 {
-    static const struct cgroup_limits envd = {
-        .memory_bytes = ENVD_MEMORY_BYTES, .cpu_millis = ENVD_CPU_MILLIS, .pids = ENVD_PIDS};
     int r = 0;
     for (unsigned i = 0; r == 0 && i < cg->n; i++) {
         r = make_dir(&cg->h[i], id);
         if (r == 0)
             r = hand_down(&cg->h[i], id);
         if (r == 0)
-            r = make_group(&cg->h[i], id, "envd", &envd, true);
+            r = make_group(&cg->h[i], id, "envd", NULL);
         if (r == 0)
-            r = make_group(&cg->h[i], id, "user", limits, false);
+            r = make_group(&cg->h[i], id, "user", limits);
     }
     if (r == 0)
         return 0;
@@ -184,17 +105,17 @@ int cgroup_make(const struct cgroups *cg, const char *id, const struct cgroup_li
 
 int cgroup_enter(const struct cgroups *cg, const char *id, pid_t pid, struct err *err)
 {
-    char dir[PATH_BYTES];
+    char dir[CGROUP_PATH_BYTES];
     int r = fs_join(dir, sizeof(dir), id, "envd");
     for (unsigned i = 0; r == 0 && i < cg->n; i++)
-        r = write_number(cg->h[i].fd, dir, "cgroup.procs", (uint64_t)pid);
+        r = cgroup_write_number(cg->h[i].fd, dir, "cgroup.procs", (uint64_t)pid);
     return r < 0 ? err_sys(err, r, "enter a control group") : 0;
 }
 
 int cgroup_user_fds(const struct cgroups *cg, const char *id,
                     int ret_fds[static CGROUP_HIERARCHIES_MAX], unsigned *ret_n, struct err *err)
 {
-    char path[PATH_BYTES];
+    char path[CGROUP_PATH_BYTES];
     int r = fs_join(path, sizeof(path), id, "user/cgroup.procs");
     unsigned n = 0;
     for (; r == 0 && n < cg->n; n++) {
@@ -215,7 +136,7 @@ int cgroup_user_fds(const struct cgroups *cg, const char *id,
 
 static int open_usage(const struct cgroup_hierarchy *h, const char *id, const char *file)
 {
-    char path[PATH_BYTES];
+    char path[CGROUP_PATH_BYTES];
     int n = snprintf(path, sizeof(path), "%s/user/%s", id, file);
     return n > 0 && (size_t)n < sizeof(path) ? openat(h->fd, path, O_RDONLY | O_CLOEXEC) : -EBADF;
 }
@@ -254,12 +175,12 @@ static int remove_dir(const struct cgroup_hierarchy *h, const char *dir, uint64_
 int cgroup_remove(const struct cgroups *cg, const char *id, struct err *err)
 {
     static const char *const groups[] = {"user", "envd"};
-    char dir[PATH_BYTES];
+    char dir[CGROUP_PATH_BYTES];
     uint64_t deadline = clock_monotonic_ns() + REMOVE_TIMEOUT_MS * NS_PER_MS;
     int r = 0;
     for (unsigned i = 0; i < cg->n; i++)
         if (cg->h[i].v2)
-            (void)write_file(cg->h[i].fd, id, "cgroup.kill", "1"); /* Linux 5.14; or all dead */
+            (void)cgroup_write(cg->h[i].fd, id, "cgroup.kill", "1"); /* Linux 5.14; or all dead */
     for (unsigned i = 0; r == 0 && i < cg->n; i++) {
         for (unsigned g = 0; r == 0 && g < ARRAY_LEN(groups); g++)
             if ((r = fs_join(dir, sizeof(dir), id, groups[g])) == 0)
