@@ -45,7 +45,7 @@ static int confined(probe run)
 /* Landlock alone, with the calls for files allowed: no path, no file. */
 static int landlock_alone(void)
 {
-    static const char *const some[] = {"openat", "open", "close", "write", "exit_group"};
+    static const char *const some[] = {"openat", "open", "close", "write", "prctl", "exit_group"};
     const struct confine_opts opts = {
         .program = "test", .calls = some, .n_calls = ARRAY_LEN(some), .inet_sockets = true};
     int landlock = 0;
