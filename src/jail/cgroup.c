@@ -48,6 +48,8 @@ int cgroups_open(struct cgroups *cg, unsigned instance, struct err *err)
             r = make_dir(h, cg->name);
         if (r == 0)
             r = hand_down(h, cg->name);
+        if (r == 0 && (h->controllers & CGROUP_CPU) != 0)
+            r = cgroup_share_all(h, cg->name);
         int fd = r == 0 ? openat(h->fd, cg->name, O_PATH | O_DIRECTORY | O_CLOEXEC) : -EBADF;
         if (r < 0 || fd < 0)
             r = err_sys(err, r < 0 ? r : -errno, "make the control group %s", cg->name);
@@ -92,6 +94,8 @@ int cgroup_make(const struct cgroups *cg, const char *id, const struct cgroup_li
         r = make_dir(&cg->h[i], id);
         if (r == 0)
             r = hand_down(&cg->h[i], id);
+        if (r == 0)
+            r = cgroup_limit_sandbox(&cg->h[i], id);
         if (r == 0)
             r = make_group(&cg->h[i], id, "envd", NULL);
         if (r == 0)

@@ -15,8 +15,10 @@
 #include <string.h>
 
 enum {
-    CPU_PERIOD_US = 100000,
     ENVD_CPU_MILLIS = 1000,
+    /* Weights of version 2, where 100 is that of a process; docs/design/0008-fair-shares.md. */
+    GROUP_WEIGHT = 1000,
+    ENVD_WEIGHT = 8000,
     ENVD_PIDS = 64,
     SOCKETS_SHARE = 4, /* version 1: buffers of sockets, a quarter of the memory on top of it */
 };
@@ -57,12 +59,7 @@ static int limit_v1(const struct cgroup_hierarchy *h, const char *dir,
         r = optional(cgroup_write_number(h->fd, dir, "memory.kmem.tcp.limit_in_bytes",
                                          l->memory_bytes / SOCKETS_SHARE));
     if (r == 0 && (h->controllers & CGROUP_CPU) != 0)
-        r = cgroup_write_number(h->fd, dir, "cpu.cfs_period_us", CPU_PERIOD_US);
-    if (r == 0 && (h->controllers & CGROUP_CPU) != 0)
-        r = cgroup_write_number(h->fd, dir, "cpu.cfs_quota_us",
-                                (uint64_t)l->cpu_millis * CPU_PERIOD_US / 1000);
-    if (r == 0 && reserve && (h->controllers & CGROUP_CPU) != 0)
-        r = cgroup_write_number(h->fd, dir, "cpu.shares", 8192);
+        r = cgroup_share(h, dir, l->cpu_millis, reserve ? ENVD_WEIGHT : GROUP_WEIGHT);
     if (r == 0 && (h->controllers & CGROUP_PIDS) != 0)
         r = cgroup_write_number(h->fd, dir, "pids.max", l->pids);
     return r;
@@ -71,9 +68,6 @@ static int limit_v1(const struct cgroup_hierarchy *h, const char *dir,
 static int limit_v2(const struct cgroup_hierarchy *h, const char *dir,
                     const struct cgroup_limits *l, bool reserve)
 {
-    char quota[48];
-    (void)snprintf(quota, sizeof(quota), "%llu %u",
-                   (unsigned long long)l->cpu_millis * CPU_PERIOD_US / 1000, CPU_PERIOD_US);
     int r = 0;
     if ((h->controllers & CGROUP_MEMORY) != 0)
         r = cgroup_write_number(h->fd, dir, "memory.max", l->memory_bytes);
@@ -82,12 +76,15 @@ static int limit_v2(const struct cgroup_hierarchy *h, const char *dir,
     if (r == 0 && reserve && (h->controllers & CGROUP_MEMORY) != 0)
         r = cgroup_write_number(h->fd, dir, "memory.min", ENVD_MEMORY_BYTES / 16);
     if (r == 0 && (h->controllers & CGROUP_CPU) != 0)
-        r = cgroup_write(h->fd, dir, "cpu.max", quota);
-    if (r == 0 && reserve && (h->controllers & CGROUP_CPU) != 0)
-        r = cgroup_write_number(h->fd, dir, "cpu.weight", 800);
+        r = cgroup_share(h, dir, l->cpu_millis, reserve ? ENVD_WEIGHT : GROUP_WEIGHT);
     if (r == 0 && (h->controllers & CGROUP_PIDS) != 0)
         r = cgroup_write_number(h->fd, dir, "pids.max", l->pids);
     return r;
+}
+
+int cgroup_limit_sandbox(const struct cgroup_hierarchy *h, const char *dir)
+{
+    return (h->controllers & CGROUP_CPU) != 0 ? cgroup_weight(h, dir, GROUP_WEIGHT) : 0;
 }
 
 int cgroup_limit_user(const struct cgroup_hierarchy *h, const char *dir,

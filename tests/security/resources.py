@@ -55,7 +55,7 @@ def main():
                   "the memory limit is set")
         tap.ok(group_file(h, inst, "memory", "memory.kmem.tcp.limit_in_bytes", "memory.max")
                in (str(16 * harness.MIB), str(64 * harness.MIB)), "buffers of sockets are limited")
-        tap.ok(group_file(h, inst, "cpu", "cpu.cfs_quota_us", "cpu.max") in ("50000", "50000 100000"),
+        tap.ok(group_file(h, inst, "cpu", "cpu.cfs_quota_us", "cpu.max") in ("10000", "10000 20000"),
                "the CPU limit is set")
         tap.equal(h.ask(inst, "as 1000 hog 16"), ["hog ok"], "memory below the limit is given")
         tap.equal(h.ask(inst, "as 1000 hog 200"), ["killed 9"], "above it the process is killed")
