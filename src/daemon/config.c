@@ -42,6 +42,7 @@ static const struct config_key keys[] = {
     {"sandbox", "cpu_count", CONFIG_NUMBER, AT(cpu_count), 1, 1024, 2},
     {"sandbox", "pids", CONFIG_NUMBER, AT(pids), 16, 65536, 1024},
     {"sandbox", "disk_mb", CONFIG_NUMBER, AT(disk_mb), 64, 16777216, 10240},
+    {"sandbox", "network_mbit", CONFIG_NUMBER, AT(network_mbit), 0, 400000, 500},
 };
 
 struct reading {

@@ -31,7 +31,7 @@ struct config {
     char domain[CONFIG_TEXT_BYTES], resolv_conf[CONFIG_TEXT_BYTES];
     /* [sandbox] */
     uint64_t max_sandboxes, max_timeout_s;
-    uint64_t memory_mb, cpu_count, pids, disk_mb;
+    uint64_t memory_mb, cpu_count, pids, disk_mb, network_mbit;
 };
 
 void config_defaults(struct config *ret);

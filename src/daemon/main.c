@@ -165,6 +165,7 @@ static int manager_start(struct daemon *d, struct err *err)
                 .cpu_millis = (uint32_t)d->c.cpu_count * 1000,
                 .pids = (uint32_t)d->c.pids,
                 .disk_bytes = d->c.disk_mb << 20,
+                .network_rate = d->c.network_mbit * (1000000 / 8),
             },
         .max_sandboxes = (uint32_t)d->c.max_sandboxes,
         .max_life_s = (int64_t)d->c.max_timeout_s,

@@ -21,7 +21,10 @@ import tap  # noqa: E402
 
 PROGRAMS = {  # path below tests -> seconds
     "security/inside.py": 120,
-    "security/network.py": 180,
+    "security/network.py": 300,
+    "security/network_host.py": 300,
+    "security/network_rates.py": 400,
+    "security/network_firewalls.py": 300,
     "security/resources.py": 120,
     "security/objects.py": 400,
     "kernel/limits.py": 180,

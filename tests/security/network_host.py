@@ -8,6 +8,7 @@ Also who on the host may talk to sandboxes, and what becomes of connections when
 import contextlib
 import os
 import socket
+import subprocess
 import sys
 import threading
 
@@ -68,6 +69,12 @@ elif how == "later":  # without a first one
     send(8, udp[8:], False)
 print("sent")
 """
+
+
+DOCKER_PORTS = f"""table ip docker_like {{
+ chain pre {{ type nat hook prerouting priority -100; fib daddr type local tcp dport 8088 dnat to {PUBLIC}:{PORT}
+ }}
+}}"""
 
 
 def pairs(text):
@@ -167,9 +174,7 @@ def crafted(tap, h, o, inst, other):
 
 def host_ports(tap, inst, server):
     """The host's loopback and what it forwards to others, with the settings that container engines make."""
-    run("nft", "table ip docker_like { chain pre { type nat hook prerouting priority -100; fib daddr type local "
-               f"tcp dport 8088 dnat to {PUBLIC}:{PORT}\n }}\n chain out {{ type nat hook output priority -100; "
-               f"oifname \"lo\" tcp dport 8088 dnat to {PUBLIC}:{PORT}\n }} }}")
+    run("nft", DOCKER_PORTS)
     for name in ("all", "default"):
         outside.write(f"/proc/sys/net/ipv4/conf/{name}/route_localnet", "1")
     outside.write(f"/proc/sys/net/ipv4/conf/sil{inst.number}s{inst.slot}/route_localnet", "1")
@@ -241,7 +246,6 @@ def ends(tap, h, c, o):
     inst = c.start()
     code = (f"import socket,sys,time\ns=socket.create_connection(('{PUBLIC}',{BULK_PORT}))\ns.sendall(b'u'+bytes(1000))\n"
             "print('up', flush=True)\nsys.stdin.readline()")
-    import subprocess
     with subprocess.Popen(["nsenter", "-t", str(inst.pid), "-n", sys.executable, "-c", code], stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE, text=True) as p:
         p.stdout.readline()
@@ -255,8 +259,9 @@ def ends(tap, h, c, o):
 
 
 def entries(addr):
+    """Connections that it made; the first source of a line is the one who did."""
     with open("/proc/net/nf_conntrack", encoding="ascii") as f:
-        return sum(f" src={addr} " in line for line in f)
+        return sum(line.partition(" src=")[2].startswith(addr + " ") for line in f)
 
 
 def main():

@@ -78,6 +78,7 @@ static void test_refusals(void **state)
         {"[sandbox]\n\nmax_sandbox = 5\n", "line 3: [sandbox] max_sandbox is no key"},
         {"max_sandboxes = 5\n", "is no key"},
         {"[sandbox]\npids = 100\npids = 101\n", "[sandbox] pids is given twice"},
+        {"[sandbox]\nnetwork_mbit = 400001\n", "[sandbox] network_mbit must be a whole number"},
         {"[server]\nlog_json = yes\n", "must be 'on' or 'off'"},
         {"[server]\nlog_level = loud\n", "error, warning, info or debug"},
         {"[server]\nnonsense\n", "line 2"},

@@ -21,9 +21,9 @@ CLONE_NEWNET = 0x40000000
 PUBLIC, OTHER_PUBLIC = "93.184.216.34", "203.0.113.1"
 HOST, HOST_ALIAS = "203.0.113.10", "192.168.77.10"  # what the outside sees; another address of the host
 PUBLIC6, HOST6 = "2001:db8:1::34", "2001:db8:2::10"
-DENIED = ["10.9.0.1", "172.20.0.2", "192.168.77.1", "100.64.0.9", "169.254.169.254", "198.19.255.9", "0.9.9.9",
+DENIED = ["10.9.0.1", "172.20.0.2", "192.168.77.1", "100.64.0.9", "169.254.169.254", "198.18.77.77", "0.9.9.9",
           "240.1.2.3"]
-UNASSIGNABLE = {"0.9.9.9", "240.1.2.3"}  # no address of a host: only that they are refused can be seen
+UNASSIGNABLE = {"0.9.9.9", "240.1.2.3", "198.18.77.77"}  # nobody can answer: only that they are refused is seen
 SERVED = [PUBLIC, OTHER_PUBLIC, *[a for a in DENIED if a not in UNASSIGNABLE], PUBLIC6]
 PORT, BULK_PORT, SILENT_PORT = 8080, 9000, 9001
 
