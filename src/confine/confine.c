@@ -131,14 +131,20 @@ static int allow_threads(scmp_filter_ctx ctx)
     return r < 0 ? r : seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
 }
 
-/* IPv4 and IPv6 alone: no netlink, no unix sockets, no packets of one's own making. */
-static int allow_inet_sockets(scmp_filter_ctx ctx)
+/* By family: no netlink, no packets of one's own making. */
+static int allow_sockets(scmp_filter_ctx ctx, const struct confine_opts *o)
 {
-    int r =
-        seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, AF_INET));
-    return r < 0 ? r
-                 : seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-                                    SCMP_A0(SCMP_CMP_EQ, AF_INET6));
+    const struct {
+        int family;
+        bool allowed;
+    } families[] = {
+        {AF_INET, o->inet_sockets}, {AF_INET6, o->inet_sockets}, {AF_UNIX, o->unix_sockets}};
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < ARRAY_LEN(families); i++)
+        if (families[i].allowed)
+            r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
+                                 SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i].family));
+    return r;
 }
 
 static int restrict_calls(const struct confine_opts *o, struct err *err)
@@ -153,8 +159,8 @@ static int restrict_calls(const struct confine_opts *o, struct err *err)
     }
     if (r == 0 && o->threads)
         r = allow_threads(ctx);
-    if (r == 0 && o->inet_sockets)
-        r = allow_inet_sockets(ctx);
+    if (r == 0)
+        r = allow_sockets(ctx, o);
     if (r == 0)
         r = seccomp_load(ctx);
     if (r < 0)

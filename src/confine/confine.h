@@ -31,7 +31,8 @@ struct confine_opts {
         *calls; /* names; those that this kernel or library does not know are passed over */
     size_t n_calls;
     bool threads;      /* it may start threads (not processes) */
-    bool inet_sockets; /* socket(2) for IPv4 and IPv6 only; then it is not among `calls` */
+    bool inet_sockets; /* socket(2) for IPv4 and IPv6; it is not among `calls` */
+    bool unix_sockets; /* the same for unix sockets; no other families can be had */
 };
 
 /*

@@ -15,7 +15,7 @@
 
 /* By purpose. What a name's newer or older form may be called by another C library is with it. */
 static const char *const allowed_calls[] = {
-    /* the loop and its sockets */
+    /* the loop and its sockets; socket() itself by family */
     "epoll_create1",
     "epoll_ctl",
     "epoll_wait",
@@ -26,7 +26,6 @@ static const char *const allowed_calls[] = {
     "poll",
     "ppoll",
     "accept4",
-    "socket",
     "connect",
     "shutdown",
     "getsockopt",
@@ -145,6 +144,8 @@ int confine_daemon(const char *state_dir, const char *templates_dir, int *ret_la
                                       .n_paths = ARRAY_LEN(paths),
                                       .calls = allowed_calls,
                                       .n_calls = ARRAY_LEN(allowed_calls),
-                                      .threads = true};
+                                      .threads = true,
+                                      .inet_sockets = true,  /* sandboxes */
+                                      .unix_sockets = true}; /* silica-priv */
     return confine(&opts, ret_landlock, err);
 }

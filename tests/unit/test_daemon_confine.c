@@ -124,12 +124,85 @@ static int calls(int landlock)
         {syscall(SYS_process_vm_readv, getpid(), NULL, 0, NULL, 0, 0), 11},
         {syscall(SYS_perf_event_open, NULL, 0, 0, 0, 0), 12},
         {syscall(SYS_userfaultfd, 0), 13},
+        {syscall(SYS_execveat, 0, "/bin/true", argv, argv, 0), 14},
+        {syscall(SYS_pidfd_open, getppid(), 0), 15},
+        {syscall(SYS_setns, 0, 0), 16},
+        {syscall(SYS_memfd_create, "x", 0), 17},
+        {syscall(SYS_shmget, 0, 4096, 01600), 18},
+        {syscall(SYS_open_by_handle_at, 0, NULL, 0), 19},
+        {syscall(SYS_process_vm_writev, getppid(), NULL, 0, NULL, 0, 0), 21},
+        {syscall(SYS_personality, 0xffffffff), 22},
+        {syscall(SYS_fsopen, "tmpfs", 0), 23},
+        {syscall(SYS_init_module, NULL, 0, ""), 24},
+        {syscall(SYS_kexec_load, 0, 0, NULL, 0), 25},
+        {syscall(SYS_add_key, "user", "x", "x", 1, -3), 26},
+        {syscall(SYS_tkill, getppid(), 0), 27},
     };
     for (size_t i = 0; i < ARRAY_LEN(refused); i++)
         if (refused[i].result != -1)
             return refused[i].number;
     if (syscall(SYS_clone3, NULL, 0) != -1 || errno != ENOSYS)
         return 20;
+    return 0;
+}
+
+/* Whatever else lies on a host: other users' and Silica's own files, devices, other processes. */
+static int elsewhere(int landlock)
+{
+    static const char *const closed[] = {
+        "/",           ".",          "sandboxes",          "sandboxes/layer", "credentials",
+        "/etc/shadow", "/etc/hosts", "/etc/resolv.conf",   "/root",           "/home",
+        "/tmp",        "/proc",      "/proc/self/environ", "/proc/1/status",  "/proc/self/maps",
+        "/sys",        "/dev",       "/dev/null",          "/dev/mem",        "/dev/kmsg",
+        "/run",        "/var/log",   "/usr/bin/id",        "state/../secret", "state/link",
+    };
+    if (landlock == 0)
+        return 77;
+    for (size_t i = 0; i < ARRAY_LEN(closed); i++) {
+        _cleanup_close_ int fd = open(closed[i], O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+        if (fd >= 0)
+            return 1 + (int)i;
+    }
+    return 0;
+}
+
+static int changes(int landlock)
+{
+    (void)landlock;
+    const struct {
+        long result;
+        int number;
+    } refused[] = {
+        {chmod("secret", 0777), 1},
+        {link("secret", "state/secret"), 2},
+        {symlink("secret", "state/symlink"), 3},
+        {mknod("state/pipe", S_IFIFO | 0600, 0), 4},
+        {chroot("state"), 5},
+        {setuid(0), 6},
+        {setgid(0), 7},
+        {unlink("templates/template.json"), 8},
+        {rmdir("templates"), 9},
+        {chdir("/"), 10},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(refused); i++)
+        if (refused[i].result != -1)
+            return refused[i].number;
+    return 0;
+}
+
+static int families(int landlock)
+{
+    (void)landlock;
+    static const int allowed[] = {AF_UNIX, AF_INET, AF_INET6};
+    static const int refused[] = {AF_NETLINK, AF_PACKET, AF_VSOCK, AF_ALG, AF_XDP, AF_KEY};
+    for (size_t i = 0; i < ARRAY_LEN(allowed); i++) {
+        _cleanup_close_ int fd = socket(allowed[i], SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (fd < 0 && errno != EAFNOSUPPORT) /* a host without IPv6 */
+            return 1 + (int)i;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(refused); i++)
+        if (socket(refused[i], SOCK_RAW, 0) >= 0 || errno != EPERM)
+            return 10 + (int)i;
     return 0;
 }
 
@@ -166,6 +239,24 @@ static void test_calls(void **state)
     check(calls);
 }
 
+static void test_elsewhere(void **state)
+{
+    (void)state;
+    check(elsewhere);
+}
+
+static void test_changes(void **state)
+{
+    (void)state;
+    check(changes);
+}
+
+static void test_families(void **state)
+{
+    (void)state;
+    check(families);
+}
+
 static void test_threads(void **state)
 {
     (void)state;
@@ -179,6 +270,10 @@ static int make_folders(void **state)
         return -1;
     _cleanup_close_ int dir = open(top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir < 0 || mkdirat(dir, "state", 0700) < 0 || mkdirat(dir, "templates", 0755) < 0)
+        return -1;
+    if (mkdirat(dir, "sandboxes", 0755) < 0 || mkdirat(dir, "sandboxes/layer", 0755) < 0 ||
+        symlinkat("../secret", dir, "state/link") < 0 ||
+        fs_replace_file(dir, "credentials", SLICE_LIT("x"), 0644, NULL) < 0)
         return -1;
     _cleanup_close_ int templates = openat(dir, "templates", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return fs_replace_file(templates, "template.json", SLICE_LIT("{}"), 0644, NULL) < 0 ||
@@ -196,9 +291,9 @@ static int remove_folders(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_files),
-        cmocka_unit_test(test_listeners),
-        cmocka_unit_test(test_calls),
+        cmocka_unit_test(test_files),   cmocka_unit_test(test_listeners),
+        cmocka_unit_test(test_calls),   cmocka_unit_test(test_elsewhere),
+        cmocka_unit_test(test_changes), cmocka_unit_test(test_families),
         cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, make_folders, remove_folders);
