@@ -8,7 +8,7 @@
  *
  * The questions: probe_look.c (files, identity), probe_refused.c (system calls), probe_reach.c
  * (network), probe_take.c (using something up), probe_steps.c (any calls in a row), probe_filter.c
- * (what the filters decide), probe_walk.c (what can be written).
+ * (what the filters decide), probe_walk.c (what can be written), probe_run.c (another program).
  *
  * With an argument it is an ordinary program that answers this one question on its standard output:
  * so it can be asked in a sandbox with envd as process 1.
@@ -44,7 +44,8 @@ unsigned long probe_number(const char *s)
 static const struct probe_question *find(const char *name)
 {
     static const struct probe_question *const tables[] = {
-        probe_look, probe_refused, probe_reach, probe_take, probe_steps, probe_filter, probe_walk,
+        probe_look,  probe_refused, probe_reach, probe_take,
+        probe_steps, probe_filter,  probe_walk,  probe_run,
     };
     for (unsigned i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
         for (const struct probe_question *q = tables[i]; q->name != NULL; q++)

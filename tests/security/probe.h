@@ -17,7 +17,7 @@ struct probe_question {
     void (*run)(char *const *arg);
 };
 extern const struct probe_question probe_look[], probe_refused[], probe_reach[], probe_take[],
-    probe_steps[], probe_filter[], probe_walk[];
+    probe_steps[], probe_filter[], probe_walk[], probe_run[];
 
 /* "key ok", or "key ERRNO" of the call before when the result is negative. */
 void probe_tell(const char *key, long result);

@@ -27,7 +27,7 @@ READ_BYTES = 512
 def quoted(text):
     """As an argument of a step."""
     raw = text if isinstance(text, bytes) else text.encode()
-    return "s:" + "".join(chr(b) if chr(b).isalnum() or b in b"/._-" else f"%{b:02x}" for b in raw)
+    return "s:" + "".join(chr(b) if b < 128 and chr(b).isalnum() or b in b"/._-" else f"%{b:02x}" for b in raw)
 
 
 def address_of(path):
