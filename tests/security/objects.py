@@ -38,7 +38,7 @@ def many(make, limit):
 """
 # name -> (how it may end besides KILLED, least bytes charged for each, code)
 KINDS = {
-    "memory": ((), 0, "x = bytearray(8 << 30)"),
+    "memory": ((), 0, "many(lambda n: b'x' * (16 << 20), 512)"),
     "files in /dev/shm": (("ENOSPC",), 1 << 20, """
 def one(n):
     with open(f"/dev/shm/{n}", "wb", buffering=0) as f:
