@@ -9,7 +9,7 @@ import { done, test } from './tap.mjs'
 import { WebSocket } from 'undici'
 
 const e2b = await import(process.env.E2B_PACKAGE ?? 'e2b')
-const { Sandbox, CommandExitError, TimeoutError, NotFoundError, AuthenticationError } = e2b
+const { Sandbox, CommandExitError, NotEnoughSpaceError, TimeoutError, NotFoundError, AuthenticationError } = e2b
 const { InvalidArgumentError } = e2b
 const shared = (name) => readFileSync(`${process.env.SILICA_E2E}/shared/${name}`, 'utf8')
 const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex')
@@ -135,6 +135,26 @@ await test('environment of create reaches every command', async () => {
     assert.equal(stdout, 'a b|create\n')
     const own = await sandbox.commands.run('echo "$FROM_CREATE|$BOTH"', { envs: { BOTH: 'command' } })
     assert.equal(own.stdout, 'a b|command\n')
+  })
+})
+
+await test('a limit of the sandbox is told where it was met', async () => {
+  await withSandbox({}, async (sandbox) => {
+    await assert.rejects(sandbox.commands.run('head -c 64G /dev/zero | tail'), (e) => {
+      assert.ok(e instanceof CommandExitError)
+      assert.equal(e.exitCode, 137)
+      assert.match(e.message, /^exit status 137: the sandbox ran out of memory \(limit /)
+      assert.equal(e.error, e.message)
+      return true
+    })
+    await assert.rejects(sandbox.commands.run('fallocate -l 1T /fill', { user: 'root' }),
+      /^CommandExitError: exit status 1: the sandbox's disk is full/)
+    await assert.rejects(sandbox.files.write('/home/user/more', 'x'.repeat(1 << 20)), (e) => {
+      assert.ok(e instanceof NotEnoughSpaceError)
+      assert.match(e.message, /disk is full/)
+      return true
+    })
+    assert.equal((await sandbox.getInfo()).sandboxId, sandbox.sandboxId) // with its totals
   })
 })
 

@@ -21,8 +21,8 @@ import urllib.error
 import urllib.request
 
 from e2b import (AsyncSandbox, AuthenticationException, CommandExitException,
-                 InvalidArgumentException, NotFoundException, Sandbox, SandboxQuery,
-                 TimeoutException)
+                 InvalidArgumentException, NotEnoughSpaceException, NotFoundException, Sandbox,
+                 SandboxQuery, TimeoutException)
 
 E2E = pathlib.Path(os.environ["SILICA_E2E"])
 sys.path.insert(0, str(E2E.parent / "lib"))
@@ -112,6 +112,27 @@ def _():
         other = Sandbox.connect(sandbox.sandbox_id)
         assert other.sandbox_id == sandbox.sandbox_id
         assert other.files.read("/home/user/mark") == "one"
+
+
+@case("a limit of the sandbox is told where it was met")
+def _():
+    with new_sandbox() as sandbox:
+        try:
+            sandbox.commands.run("head -c 64G /dev/zero | tail")
+        except CommandExitException as e:
+            assert e.exit_code == 137, e
+            assert e.error.startswith("exit status 137: the sandbox ran out of memory (limit "), e
+        else:
+            raise AssertionError("there was room for 64 GiB")
+        try:
+            sandbox.commands.run("fallocate -l 1T /fill", user="root")
+        except CommandExitException as e:
+            assert e.error.startswith("exit status 1: the sandbox's disk is full"), e
+        else:
+            raise AssertionError("there was room for 1 TiB")
+        with raises(NotEnoughSpaceException, "disk is full"):
+            sandbox.files.write("/home/user/more", "x" * (1 << 20))
+        assert sandbox.get_info().sandbox_id == sandbox.sandbox_id  # with its totals
 
 
 @case("metadata and list")

@@ -1,6 +1,7 @@
 /* Create, attach, list, metadata, info, timeouts, kill, errors. */
 #include "sdk_test.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -195,6 +196,48 @@ static void errors_are_told_apart(struct test *t)
     CHECK(t, rc == SILICA_E_AUTH && t->err.http_status == 0);
 }
 
+struct seen_events {
+    unsigned created, out_of_memory, killed, others;
+};
+
+static int see_event(void *user, const silica_sandbox_event *e)
+{
+    struct seen_events *s = user;
+    if (strcmp(e->type, "sandbox.lifecycle.created") == 0)
+        s->created++;
+    else if (strcmp(e->type, "silica.sandbox.out_of_memory") == 0)
+        s->out_of_memory++;
+    else if (strcmp(e->type, "sandbox.lifecycle.killed") == 0)
+        s->killed += strstr(e->data, "\"reason\":\"request\"") != NULL;
+    else
+        s->others++;
+    return 0;
+}
+
+static void limits_are_told(struct test *t)
+{
+    silica_sandbox *sbx;
+    silica_result res;
+    struct seen_events seen = {0};
+    char id[64];
+    OK(t, silica_open(t->client, NULL, &sbx, &t->err));
+    (void)snprintf(id, sizeof(id), "%s", silica_id(sbx));
+    silica_rc rc = silica_exec(sbx, "head -c 64G /dev/zero | tail", NULL, &res, &t->err);
+    bool told = res.exit.kind == SILICA_EXITED && res.exit.code == 137 &&
+                strstr(res.exit.reason, "the sandbox ran out of memory (limit ") == res.exit.reason;
+    silica_result_free(&res);
+    silica_rc killed = silica_kill(sbx, &t->err);
+    silica_close(sbx);
+    CHECK(t, rc == SILICA_OK && killed == SILICA_OK);
+    CHECK(t, told);
+    OK(t, silica_list_events(t->client, SILICA_EVENT_OPTS(.sandbox_id = id), see_event, &seen,
+                             &t->err));
+    CHECK(t, seen.created == 1 && seen.out_of_memory == 1 && seen.killed == 1 && seen.others == 0);
+    silica_sandbox_info info;
+    CHECK(t, silica_client_info(t->client, id, &info, &t->err) == SILICA_E_GONE);
+    CHECK(t, strstr(t->err.message, "it was killed by request") != NULL);
+}
+
 static void every_option(struct test *t)
 {
     const silica_kv env[] = {{"GREETING", "hello there"}};
@@ -240,4 +283,5 @@ void cases_sandbox(struct test *t)
     test_run(t, "set_timeout shortens, and the sandbox ends", timeout_ends_it);
     test_run(t, "a command whose sandbox ends is told so", cut_while_running);
     test_run(t, "errors have their kinds", errors_are_told_apart);
+    test_run(t, "limits and ends are told", limits_are_told);
 }
