@@ -67,12 +67,13 @@ static int print_event(void *user, const silica_sandbox_event *e)
     struct listing *l = user;
     char time[RFC3339_BYTES];
     const char *dot = strrchr(e->type, '.');
-    rfc3339_format(e->time_ms / 1000 * (int64_t)NS_PER_S, time);
     if (l->json) {
+        rfc3339_format(e->time_ms * (int64_t)NS_PER_MS, time);
         write_json(&l->w, e, time);
         return l->w.out->error;
     }
     print_titles(l);
+    rfc3339_format(e->time_ms / 1000 * (int64_t)NS_PER_S, time);
     printf("%-20s %-22s %-14s ", time, e->sandbox_id, dot != NULL ? dot + 1 : e->type);
     print_details(e->data);
     printf("\n");
