@@ -88,6 +88,9 @@ def reads(path):
 
 
 def docker(tap, h, inst):
+    if not shutil.which("iptables-restore"):
+        tap.ok(True, "Docker's rules # SKIP iptables is not installed (tools/deps test)")
+        return
     before = ours_in(rules(), h.number)
     subprocess.run(["iptables-restore"], input=DOCKER, text=True, check=True, capture_output=True)
     tap.ok(soon(lambda: works(h, inst)), "with Docker's rules (FORWARD drop) put up later, sandboxes get out", rules())
@@ -232,9 +235,6 @@ def put_back(tap, h, c):
 
 def main():
     harness.need_root()
-    for program in ("iptables", "iptables-restore"):
-        if not shutil.which(program):
-            harness.skip_all("iptables is not installed (tools/deps test)")
     outside.enter_host()
     tap, h = harness.Tap(), harness.Helper()
     try:
