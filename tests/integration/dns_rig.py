@@ -146,7 +146,7 @@ class Nameserver:
     def lies(self, message):
         """What a liar sends before the truth."""
         label = question_of(message)[0].split(".")[0]
-        good = self.answer(message, False)
+        good = self.answer(message, False)[:-1] + b"\x63"  # 192.0.2.99: whoever takes it is seen
         if label in ("lie-id", "only-lies"):
             yield bytes([good[0] ^ 1]) + good[1:]
         if label in ("lie-question", "only-lies"):
@@ -213,6 +213,7 @@ class Nameserver:
                 answer = self.answer(message, True)
                 if label == "half":
                     peer.sendall(struct.pack(">H", len(answer)) + answer[:-3])
+                    peer.shutdown(socket.SHUT_RDWR)
                 elif label == "slow":
                     for byte in struct.pack(">H", len(answer)) + answer:
                         peer.sendall(bytes([byte]))
