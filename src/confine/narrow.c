@@ -56,7 +56,7 @@ static int stage_descriptors(const int *keep, size_t n, struct err *err)
 
 static int stage_limits(struct err *err)
 {
-    struct rlimit none = {0, 0}, files;
+    struct rlimit none = {1, 1}, files; /* of cores: 0 would start core_pattern's program */
     if (setrlimit(RLIMIT_CORE, &none) < 0 || getrlimit(RLIMIT_NOFILE, &files) < 0)
         return err_sys(err, -errno, "set resource limits");
     files.rlim_cur = files.rlim_max; /* all that we were given; more needs CAP_SYS_RESOURCE */

@@ -62,7 +62,7 @@ static int set_limits(struct jail_child *c)
         (void)sys_signal_default(s); /* refused for SIGKILL and SIGSTOP */
     (void)umask(022);
     (void)setsid(); /* may be a session leader already, as process 1 of its namespace */
-    int r = limit(RLIMIT_CORE, 0, 0);
+    int r = limit(RLIMIT_CORE, 1, 1); /* not 0: see keep_core_limit() of seccomp.c */
     if (r == 0)
         r = limit(RLIMIT_NOFILE, NOFILE_SOFT, NOFILE_HARD);
     if (r == 0)

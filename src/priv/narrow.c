@@ -59,7 +59,7 @@ static int stage_descriptors(struct err *err)
 
 static int stage_memory(struct err *err)
 {
-    const struct rlimit none = {0, 0};
+    const struct rlimit none = {1, 1}; /* with 0 core_pattern's program would run: core(5) */
     if (setrlimit(RLIMIT_CORE, &none) < 0)
         return err_sys(err, -errno, "forbid core dumps");
     /* older kernels do not know it: then the pages are guarded by their protection alone */

@@ -26,6 +26,7 @@ PROGRAMS = {  # path below tests -> seconds
     "security/network_rates.py": 400,
     "security/network_firewalls.py": 300,
     "security/resources.py": 120,
+    "security/abuse_core.py": 200,
     "security/objects.py": 400,
     "kernel/limits.py": 180,
     "integration/priv_lifecycle.py": 120,
@@ -74,7 +75,7 @@ class Program:
             print("# " + text.lstrip("# "), flush=True)
 
     def run(self):
-        env = dict(os.environ, SILICA_BUILD=str(ROOT / "build"), SILICA_SOURCE=str(ROOT))
+        env = dict(os.environ, SILICA_BUILD=str(ROOT / "build"), SILICA_SOURCE=str(ROOT), SILICA_OWN_KERNEL="1")
         child = subprocess.Popen(self.command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                  stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True)
         signal.signal(signal.SIGALRM, lambda *_: os.killpg(child.pid, signal.SIGKILL))

@@ -23,7 +23,7 @@ DISK_MIB = 4096  # sparse; silica-priv makes no sandbox on a disk that is low
 APT_LIMIT_S = 180
 FIRST_MODULES = ("virtio_pci", "virtio_blk", "loop")  # the rest is loaded when somebody asks for it
 MODULE_FOLDERS = ("drivers/block", "drivers/net", "drivers/virtio", "fs", "lib", "net", "crypto", "arch")
-BUILT = ("silica", "silicad", "silica-priv", "silica-dns", "silica-envd", "security-probe")
+BUILT = ("silica", "silicad", "silica-priv", "silica-dns", "silica-envd", "security-probe", "security-abuser")
 PROGRAMS = "bash grep id ip kill kmod mke2fs mkfs.xfs mount nft nsenter ps python3 setpriv sh umount unshare".split()
 TEMPLATE_PROGRAMS = """bash cat chmod cp date dd echo env false getent head id kill ls mkdir mv rm seq sh sleep sort stat
     tail test touch true uname wc python3""".split()

@@ -180,7 +180,7 @@ static int narrowed_child(void)
         if (strstr(buf_str(&status), lines[i]) == NULL)
             return 10 + (int)i;
     struct rlimit core;
-    if (getrlimit(RLIMIT_CORE, &core) < 0 || core.rlim_max != 0)
+    if (getrlimit(RLIMIT_CORE, &core) < 0 || core.rlim_max != 1)
         return 4;
     return 0;
 }

@@ -130,7 +130,7 @@ static int inherited(void)
     struct rlimit core;
     if (fcntl(FAR_FD, F_GETFD) >= 0)
         return 1;
-    return getrlimit(RLIMIT_CORE, &core) < 0 || core.rlim_max != 0 ? 2 : 0;
+    return getrlimit(RLIMIT_CORE, &core) < 0 || core.rlim_max != 1 ? 2 : 0;
 }
 
 static int becomes_code(void)
