@@ -29,6 +29,13 @@ static int try_nftables(void)
     int r = nft_run_cmd_from_buffer(
         nft, "add table inet t; add chain inet t c { type filter hook output priority 0; }; "
              "add rule inet t c meta skuid 0 ct count over 4096 drop; "
+             "add rule inet t c limit rate over 9/second burst 9 packets drop; "
+             "add chain inet t p { type filter hook prerouting priority -310; }; "
+             "add rule inet t p fib daddr type != unicast drop; "
+             "add ct timeout inet t x { protocol tcp; l3proto ip; policy = { close : 5 } ; }; "
+             "add rule inet t c ct timeout set \"x\"; "
+             "add table netdev e; "
+             "add chain netdev e e { type filter hook egress device \"lo\" priority 0; }; "
              "add table ip n; add chain ip n p { type nat hook postrouting priority 100; }; "
              "add rule ip n p masquerade");
     nft_ctx_free(nft);
@@ -42,29 +49,70 @@ bool doctor_nftables(struct doctor *d)
     int e = doctor_in_child(try_nftables);
     if (e != 0)
         return doctor_bad(d,
-                          "modprobe nf_tables nft_ct nft_masq (a kernel with nftables is needed)",
+                          "use a kernel with nftables, connection tracking timeouts and egress "
+                          "hooks (Debian's has them)",
                           "filter and NAT rules were refused: %s", strerror(e));
     return doctor_ok(d, "filter and NAT rules can be made");
 }
 
-/* True when a base chain on the forward hook has the policy drop. */
-static bool forward_drops(void)
+enum { CHAINS_MAX_BYTES = 96 };
+
+/* What other firewalls do, and what Silica put beside them. */
+struct neighbours {
+    bool forward_drops;           /* a chain on the forward hook has the policy drop */
+    unsigned rules;               /* of ours in chains of theirs */
+    bool others_held;             /* our own chain that drops what others want forwarded */
+    char table[CHAINS_MAX_BYTES]; /* the first of theirs with a rule of ours */
+};
+
+static bool holds(struct slice line, const char *what)
 {
+    return memmem(line.p, line.n, what, strlen(what)) != NULL;
+}
+
+static void read_rules(const char *text, struct neighbours *n)
+{
+    struct slice rest = slice_str(text), line, table = {0};
+    while (slice_next(&rest, '\n', &line)) {
+        if (slice_has_prefix(line, "table "))
+            table = line;
+        n->forward_drops =
+            n->forward_drops || (holds(line, "hook forward") && holds(line, "policy drop"));
+        n->others_held =
+            n->others_held || (holds(table, "table inet silica_") && holds(line, "chain others"));
+        if (!holds(line, "comment \"silica_"))
+            continue;
+        if (n->rules++ == 0 && table.n > 8) /* without "table " and " {" */
+            (void)slice_copy(slice_sub(table, 6, table.n - 8), n->table, sizeof(n->table));
+    }
+}
+
+static struct neighbours look_at_rules(void)
+{
+    struct neighbours n = {0};
     struct nft_ctx *nft = nft_ctx_new(NFT_CTX_DEFAULT);
     if (nft == NULL)
-        return false;
+        return n;
     (void)nft_ctx_buffer_output(nft);
     (void)nft_ctx_buffer_error(nft);
-    bool drops = false;
-    if (nft_run_cmd_from_buffer(nft, "list chains") == 0) {
-        struct slice rest = slice_str(nft_ctx_get_output_buffer(nft)), line;
-        while (slice_next(&rest, '\n', &line)) {
-            drops = drops || (memmem(line.p, line.n, "hook forward", 12) != NULL &&
-                              memmem(line.p, line.n, "policy drop", 11) != NULL);
-        }
-    }
+    if (nft_run_cmd_from_buffer(nft, "list ruleset") == 0)
+        read_rules(nft_ctx_get_output_buffer(nft), &n);
     nft_ctx_free(nft);
-    return drops;
+    return n;
+}
+
+/* Rules of iptables-legacy are no part of nftables: Silica can neither see nor add any. */
+static bool has_legacy_filter(void)
+{
+    _cleanup_buf_ struct buf text = BUF_INIT(4096);
+    struct slice rest, line;
+    if (fs_read_file(AT_FDCWD, "/proc/net/ip_tables_names", &text, NULL) != 0)
+        return false;
+    rest = buf_slice(&text);
+    while (slice_next(&rest, '\n', &line))
+        if (slice_eq_str(line, "filter"))
+            return true;
+    return false;
 }
 
 bool doctor_forward(struct doctor *d)
@@ -75,10 +123,23 @@ bool doctor_forward(struct doctor *d)
     if (fs_read_file(AT_FDCWD, "/proc/sys/net/ipv4/ip_forward", &text, NULL) != 0)
         return doctor_bad(d, "use a kernel with IPv4", "there is no ip_forward");
     bool on = text.n > 0 && text.p[0] != '0';
-    bool drops = forward_drops();
-    return doctor_ok(d, "ip_forward is %s%s; the FORWARD policy is %s%s", on ? "on" : "off",
-                     on ? "" : " (Silica turns it on)", drops ? "drop" : "accept",
-                     drops ? " (another firewall's rules decide whether sandboxes get out)" : "");
+    struct neighbours n = look_at_rules();
+    if (has_legacy_filter())
+        return doctor_ok(
+            d,
+            "ip_forward is %s; iptables-legacy has a filter table, which Silica cannot "
+            "change. If sandboxes do not get out: iptables-legacy -I FORWARD -i sil+ -j "
+            "ACCEPT, the same with -o, and with INPUT -i",
+            on ? "on" : "off (Silica turns it on)");
+    if (n.rules > 0)
+        return doctor_ok(d,
+                         "ip_forward is %s; Silica put %u rules for its links into chains of other "
+                         "firewalls (first in table %s)",
+                         on ? "on" : "off", n.rules, n.table);
+    return doctor_ok(d, "ip_forward is %s%s; the FORWARD policy is %s",
+                     on ? "on" : "off (Silica turns it on)",
+                     n.others_held ? " for sandboxes alone" : "",
+                     n.forward_drops ? "drop (Silica adds rules for its links)" : "accept");
 }
 
 bool doctor_names(struct doctor *d)
