@@ -30,6 +30,7 @@
 enum { LOOKS_PER_TURN = 16, FILE_NAME_BYTES = 32, LINES_PER_S = 5 };
 #define ROUND_NS (1 * NS_PER_S)
 #define QUIET_NS (5 * NS_PER_S)
+#define DYING_NS (20 * NS_PER_S) /* from the kernel's decision to a process's end, on a busy host */
 
 static const char *const kind_names[] = {
     [PRIV_EVENT_MEMORY] = "processes ended for want of memory",
@@ -176,18 +177,28 @@ static void look_at_disk(struct sandbox *s)
         file_write(s);
 }
 
+static void look_at_envd(struct meters *m)
+{
+    uint64_t kills;
+    if (cgroup_events_read(m->envd_fd, CGROUP_KILLS_FOR_MEMORY, &kills) < 0)
+        return;
+    if (kills > m->envd_kills)
+        m->envd_rose_ns = clock_monotonic_ns();
+    m->envd_kills = kills;
+}
+
 bool meters_look_last(struct sandbox *s)
 {
-    uint64_t kills = s->meters.envd_kills;
-    (void)cgroup_events_read(s->meters.envd_fd, CGROUP_KILLS_FOR_MEMORY, &kills);
+    const struct meters *m = &s->meters;
+    look_at_envd(&s->meters);
     look_at_counters(s);
     tell_rises(s, true);
-    return kills > s->meters.envd_kills;
+    return m->envd_rose_ns != 0 && clock_monotonic_ns() - m->envd_rose_ns < DYING_NS;
 }
 
 static void look(struct sandbox *s)
 {
-    (void)cgroup_events_read(s->meters.envd_fd, CGROUP_KILLS_FOR_MEMORY, &s->meters.envd_kills);
+    look_at_envd(&s->meters);
     look_at_counters(s);
     look_at_disk(s);
     tell_rises(s, false);

@@ -20,6 +20,7 @@ struct meters {
     int fds[CGROUP_COUNTERS]; /* of the user group; -EBADF where the host does not count */
     int envd_fd;              /* processes of envd's own group that were ended for want of memory */
     uint64_t envd_kills;      /* when last looked at */
+    uint64_t envd_rose_ns;    /* when they were seen to have risen; 0: never */
     uint32_t totals[PRIV_EVENT_MAX_], told[PRIV_EVENT_MAX_];
     uint64_t told_ns[PRIV_EVENT_MAX_]; /* when; 0: never */
     bool no_room[PRIV_EVENT_MAX_]; /* PRIV_EVENT_DISK, PRIV_EVENT_INODES: found full last time */
@@ -34,8 +35,8 @@ void meters_close(struct helper *h);
 /* Look at a sandbox from now on: its groups exist, its pid is set. For new and adopted ones. */
 void meters_watch(struct sandbox *s);
 /*
- * A last look at the counters after init's end, all told now. True when the kernel has ended a process
- * of envd's own group for want of memory since the last look.
+ * A last look at the counters after init's end, all told now. True when the kernel has just ended a
+ * process of envd's own group for want of memory: seconds may pass until what it killed has ended.
  */
 bool meters_look_last(struct sandbox *s);
 void meters_unwatch(struct sandbox *s); /* closes; also after meters_init() alone */
