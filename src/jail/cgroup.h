@@ -35,6 +35,7 @@ struct cgroups {
     char name[24]; /* "silica-<instance>" */
     struct cgroup_hierarchy h[CGROUP_HIERARCHIES_MAX];
     unsigned n;
+    bool favoured; /* the host's version 2 mount was given the option favordynmods just now */
 };
 
 struct cgroup_limits {

@@ -33,6 +33,7 @@ static const char *const own_calls[] = {
     "open_tree",     /* layers, cloned */
     "mount_setattr", /* id-mapped, read-only */
     "move_mount",    /* their places below the stage */
+    "fspick",        /* control groups: moves favoured, see src/jail/cgroup_mounts.c */
     "fsopen",        /* the overlay, /dev, /proc, /sys, writable layers */
     "fsconfig",      "fsmount", "mount", /* the child's tree made private */
     "pivot_root",    "umount2",          /* the old root in the child */
@@ -58,8 +59,8 @@ static bool is_own(const char *name)
 
 static int add(scmp_filter_ctx ctx, const char *name, uint32_t action)
 {
-    int nr = seccomp_syscall_resolve_name(name);
-    return nr < 0 ? 0 /* not on this architecture, or newer than the library */
+    int nr = seccomp_number(name);
+    return nr < 0 ? 0 /* not on this architecture */
                   : seccomp_rule_add(ctx, action, nr, 0);
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/cleanup.h"
 #include "base/fs.h"
+#include "base/log.h"
 #include "net/netns.h"
 #include "net/rtnl.h"
 #include "priv/folders.h"
@@ -85,6 +86,9 @@ static int open_host(struct helper *h, struct err *err)
         r = rtnl_open(&h->rtnl, err);
     if (r == 0)
         r = cgroups_open(&h->cgroups, h->options.instance, err);
+    if (r == 0 && h->cgroups.favoured)
+        log_info("the control groups' mount has the option favordynmods now: commands start faster "
+                 "beside busy processors");
     return r == 0 ? firewall_open(h, err) : r;
 }
 
