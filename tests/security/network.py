@@ -146,6 +146,20 @@ def neighbours(tap, h, inst, other):
     tap.ok(all("PERMANENT" in e or "NOARP" in e for e in entries if e), "it learns no neighbour", entries)
 
 
+def first_line(tap, h, inst, other, alone, port):
+    """With the host's rules gone, those in the sandbox's own namespace still hold."""
+    table = f"inet silica_{h.number}"
+    outside.run("nft", "; ".join(f"flush chain {table} {c}" for c in ("raw", "sandbox", "input", "outwards", "forward")))
+    for addr, number in [*((a, PORT) for a in DENIED), (HOST_ALIAS, port), (GATEWAY, port), (other.addr, 49983)]:
+        tap.ok(ask_connect(h, inst, addr, number) != "connect ok", f"without the host's rules {addr} is not reached")
+        if number == PORT:
+            tap.ok(h.ask(inst, f"udp {addr} {number}")[0] != "udp ok", f"nor over UDP: {addr}")
+    outside.write(f"/proc/sys/net/ipv4/conf/sil{h.number}s{alone.slot}/forwarding", "1")
+    outside.run("nsenter", "-t", str(alone.pid), "-n", "ip", "route", "add", "default", "via", GATEWAY)
+    for addr in (PUBLIC, HOST, GATEWAY):
+        tap.ok(ask_connect(h, alone, addr) != "connect ok", f"without internet {addr} is not reached by the rules alone")
+
+
 def closed(tap, h, inst):
     for addr in [PUBLIC, OTHER_PUBLIC, HOST, *DENIED]:
         tap.ok(ask_connect(h, inst, addr) != "connect ok", f"without internet {addr} is not reached")
@@ -200,8 +214,11 @@ def main():
             neighbours(tap, h, inst, other)
             closed(tap, h, alone)
             untracked(tap, h, other)
+            first_line(tap, h, inst, other, alone, port)
             for i in (inst, other, alone):
                 c.stop(i.id)
+            h.end(9)  # the table is made anew
+            h.start()
             tap.equal(h.snapshot(), before, "nothing is left")
     finally:
         if tap.failed:

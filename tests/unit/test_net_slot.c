@@ -5,11 +5,13 @@
 #include "net/nft.h"
 #include "net/slot.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include <cmocka.h>
 
@@ -79,6 +81,29 @@ static void test_policy_texts(void **state)
     struct host_policy host = {.instance = 15, .daemon_uid = UINT32_MAX, .dns_uid = UINT32_MAX};
     assert_int_equal(nft_host_policy(&text, &host), 0);
     assert_non_null(strstr(buf_str(&text), "ip saddr != 198.19.224.0/19 drop"));
+    assert_null(strstr(buf_str(&text), "chain others"));
+    host.forward_alone = true;
+    buf_clear(&text);
+    assert_int_equal(nft_host_policy(&text, &host), 0);
+    assert_non_null(strstr(buf_str(&text), "chain others"));
+}
+
+/* libnftables would end the program. */
+static void test_no_descriptor_left(void **state)
+{
+    _cleanup_buf_ struct buf text = BUF_INIT(64);
+    struct rlimit was, none;
+    struct err err = {0};
+    (void)state;
+    assert_int_equal(buf_put_str(&text, "list tables\n"), 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+    none = was;
+    none.rlim_cur = 0;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    int r = nft_run(&text, &err);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+    assert_int_equal(r, -EMFILE);
+    assert_string_equal(err.msg, "open a firewall socket: Too many open files");
 }
 
 int main(void)
@@ -88,6 +113,7 @@ int main(void)
         cmocka_unit_test(test_out_of_range),
         cmocka_unit_test(test_instance_range),
         cmocka_unit_test(test_policy_texts),
+        cmocka_unit_test(test_no_descriptor_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
