@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import os
 import random
+import re
 import secrets
 import signal
 import struct
@@ -22,7 +23,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import harness  # noqa: E402
 from harness import HEAD, HELLO, LIST, START, STOP  # noqa: E402
 
-IDS, CLIENTS, ANSWER_LIMIT_S = 6, 3, 90
+IDS, CLIENTS, ANSWER_LIMIT_S, ID_BYTES = 6, 3, 90, 24
 GREETING = struct.pack("=II", harness.MAGIC, harness.VERSION)
 NUMBERS = (0, 1, 7, 8, 64, 1000, 2**20, 2**24, 2**31, 2**32 - 1)
 
@@ -76,9 +77,10 @@ class Fuzz:
         c.sock.send(self.rng.randbytes(self.rng.randrange(0, 200)))
 
     def flip(self, c):
-        """A good start with one byte changed."""
+        """A good start with one byte changed, of its head or of what stands behind the id."""
         packet = bytearray(HEAD.pack(START, 1) + c.start_body(name=self.name()))
-        packet[self.rng.randrange(len(packet))] = self.rng.randrange(256)
+        places = [n for n in range(len(packet)) if not HEAD.size <= n < HEAD.size + ID_BYTES]
+        packet[self.rng.choice(places)] = self.rng.randrange(256)
         c.sock.send(bytes(packet))
 
     def read(self, c):
@@ -165,10 +167,15 @@ class Fuzz:
         return left
 
 
+def snapshot(h):
+    """Where a restart gets another loop device for the pool of disks, that is no difference."""
+    return [re.sub(r"^loop loop[0-9]+ ", "loop ", line) for line in h.snapshot()]
+
+
 def settled(h, before):
     """After a kill the file remover of the dead helper may still be at work."""
     end = time.monotonic() + ANSWER_LIMIT_S
-    while (now := h.snapshot()) != before and time.monotonic() < end:
+    while (now := snapshot(h)) != before and time.monotonic() < end:
         time.sleep(0.2)
     return now
 
@@ -181,7 +188,7 @@ def main():
     harness.need_root()
     tap, h = harness.Tap(), harness.Helper()
     try:
-        before = h.snapshot()
+        before = snapshot(h)
         fuzz, why = Fuzz(h, o.seed), ""
         print(f"# seed {o.seed}", flush=True)
         try:
