@@ -155,7 +155,7 @@ def memory(program, client):
     def used():
         return int(program.status("VmRSS").split()[0]) // 1024
     peak = 0
-    for turn in range(3):
+    for turn in range(4):
         with rig.Client(address(200 + turn)) as other:
             streams = [rig.Client(address(slot)).connect() for slot in range(300, 330) for _ in range(CONNECTIONS)]
             for stream in streams:
@@ -168,14 +168,16 @@ def memory(program, client):
                 assert other.receive() is not None
             peak = max(peak, used())
             for stream in streams:
+                rig.receive_tcp(stream)
                 stream.close()
     assert peak < SOME_MIB + CONNECTIONS_ALL * 65 // 1024, peak
     assert client.ask("memory.after.test").addresses()
 
 
-def cpu_seconds(program):
-    with open(f"/proc/{program.process.pid}/stat", encoding="ascii") as f:
-        return sum(map(int, f.read().split()[13:15])) / os.sysconf("SC_CLK_TCK")
+def busy_seconds(program):
+    """Running, or waiting for a processor: who spins is always one of them, however busy the machine is."""
+    with open(f"/proc/{program.process.pid}/schedstat", encoding="ascii") as f:
+        return sum(map(int, f.read().split()[:2])) / 1e9
 
 
 def few_descriptors(program, client):
@@ -187,10 +189,10 @@ def few_descriptors(program, client):
                 streams.append(rig.Client(address(slot)).connect())
         for number in range(60):
             client.send(rig.query(f"silent.few{number}.test", number=number))
-        begin, used = time.monotonic(), cpu_seconds(program)
+        begin, busy = time.monotonic(), busy_seconds(program)
         time.sleep(3)
         assert program.process.poll() is None, program.text()
-        assert cpu_seconds(program) - used < (time.monotonic() - begin) / 2, "it spins"
+        assert busy_seconds(program) - busy < (time.monotonic() - begin) * 0.9, "it spins"
     finally:
         for stream in streams:
             stream.close()

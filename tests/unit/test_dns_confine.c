@@ -113,11 +113,12 @@ static int calls(int kept)
 {
     (void)kept;
     char *const argv[] = {NULL};
+    if (execve("/bin/true", argv, argv) != -1 || errno != EPERM)
+        return 1; /* by the filter: Landlock would say EACCES */
     const struct {
         long result;
         int number;
     } refused[] = {
-        {execve("/bin/true", argv, argv), 1},
         {syscall(SYS_fork), 2},
         {syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0), 3},
         {unshare(CLONE_NEWUSER), 4},
