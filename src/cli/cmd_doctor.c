@@ -24,6 +24,8 @@ static const struct {
     {"forwarding", doctor_forward},
     {"programs", doctor_programs},
     {"disk", doctor_disk},
+    {"sandbox disks", doctor_pool},
+    {"loop devices", doctor_loop},
     {"names", doctor_names},
     {"nameservers", doctor_nameservers},
     {"port", doctor_port},

@@ -25,6 +25,8 @@ bool doctor_cgroups(struct doctor *d);
 bool doctor_kvm(struct doctor *d);
 bool doctor_programs(struct doctor *d);
 bool doctor_disk(struct doctor *d);
+bool doctor_pool(struct doctor *d);
+bool doctor_loop(struct doctor *d);
 bool doctor_userns(struct doctor *d);
 bool doctor_overlay(struct doctor *d);
 bool doctor_nftables(struct doctor *d);

@@ -1,4 +1,4 @@
-/* Checks of kernel, cgroups, virtualisation, programs, disk, namespaces, templates. */
+/* Checks of kernel, cgroups, virtualisation, programs, namespaces, templates. */
 #include "cli/doctor.h"
 
 #include "base/buf.h"
@@ -19,7 +19,7 @@
 #include <sys/statfs.h>
 #include <sys/utsname.h>
 
-enum { DISK_NEED_MB = 5120, CPUINFO_MAX_BYTES = 4194304 };
+enum { CPUINFO_MAX_BYTES = 4194304 };
 
 static const char fix_root[] = "run it as root: sudo silica doctor";
 static const char fix_kernel[] = "boot Linux 6.1 or newer (Debian 12's own kernel will do)";
@@ -126,38 +126,6 @@ bool doctor_programs(struct doctor *d)
         return doctor_bad(d, "apt-get install mmdebstrap",
                           "mmdebstrap is missing; templates cannot be built");
     return doctor_ok(d, "mmdebstrap");
-}
-
-/* The folder itself, or the nearest one above that exists. */
-static int stat_nearest(const char *path, struct statfs *ret)
-{
-    char p[PATH_MAX];
-    if (slice_copy(slice_str(path), p, sizeof(p)) != 0)
-        return -1;
-    while (statfs(p, ret) != 0) {
-        char *slash = strrchr(p, '/');
-        if (errno != ENOENT || slash == NULL || p[1] == '\0')
-            return -1;
-        slash[slash == p ? 1 : 0] = '\0';
-    }
-    return 0;
-}
-
-bool doctor_disk(struct doctor *d)
-{
-    struct statfs v;
-    if (stat_nearest(d->data, &v) != 0)
-        return doctor_bad(d, "name an absolute folder with --data", "%s cannot be looked at",
-                          d->data);
-    if ((unsigned long)v.f_type == OVERLAYFS_SUPER_MAGIC)
-        return doctor_bad(d, "choose a folder on ext4 or xfs with --data",
-                          "%s is on an overlay itself, and none can be made on top", d->data);
-    uint64_t mb = (uint64_t)v.f_bavail * (uint64_t)v.f_frsize / 1048576;
-    if (mb < DISK_NEED_MB)
-        return doctor_bad(d, "free some space, or choose another folder with --data",
-                          "%llu MB free for %s, %d are wanted", (unsigned long long)mb, d->data,
-                          DISK_NEED_MB);
-    return doctor_ok(d, "%llu MB free for %s", (unsigned long long)mb, d->data);
 }
 
 static int try_userns(void)
