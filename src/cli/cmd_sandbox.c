@@ -256,7 +256,8 @@ static int act(const char *usage, const char *text, enum word word, int argc, ch
     if (cli_parse(opts, n, true, argc, argv, &first, &err) != 0)
         return cli_fail_usage("sandbox", &err);
     int words = argc - first;
-    if (words > (word != NO_WORD) || (words == 0 && word == ONE_WORD)) {
+    int most = word == NO_WORD ? 0 : 1;
+    if (words > most || (words == 0 && word == ONE_WORD)) {
         (void)err_set(&err, -EINVAL, ERR_INVALID, "usage: silica %s", usage);
         return cli_fail_usage("sandbox", &err);
     }
