@@ -60,8 +60,9 @@ static void test_file(void **state)
 {
     (void)state;
     static const char *const bad[] = {
-        "",        "\n",     "1\n",   "1 2",     "1  2\n",         " 1 2\n",         "1 2 \n",
-        "1 2 3\n", "-1 2\n", "1 x\n", "1 2\n\n", "4294967296 0\n", "0 4294967296\n", " \n",
+        "",       "\n",      "1\n",    "1 2",   "1 23",    "1  2\n",         " 1 2\n",
+        "1 2 \n", "1 2 3\n", "-1 2\n", "1 x\n", "1 2\n\n", "4294967296 0\n", "0 4294967296\n",
+        " \n",
     };
     uint32_t disk = 0, inodes = 0;
     assert_int_equal(meters_file_parse(slice_str("3 4294967295\n"), &disk, &inodes), 0);

@@ -253,7 +253,7 @@ class Helper:
                 [*wrapper, build_file("silica-priv"), "--data", self.data, "--templates", self.templates, "--socket",
                  self.socket, "--client-uid", str(self.uid), "--instance", str(self.number), "--envd", self.envd],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        end = time.monotonic() + 20
+        end = time.monotonic() + 120  # the first start makes the place of all disks
         while time.monotonic() < end:
             if self.process.poll() is not None:
                 raise RuntimeError("silica-priv ended:\n" + self.log_text())
