@@ -26,7 +26,10 @@
 
 #include <string.h>
 
-enum { RETRY_MS = 50, START_PATIENCE_MS = 5000 };
+enum {
+    RETRY_MS = 50,
+    START_PATIENCE_MS = 60000, /* its first start makes the place of all disks */
+};
 
 static struct container *from_driver(struct driver *d)
 {

@@ -6,7 +6,7 @@
 #include <uv.h>
 
 /*
- * Connects to silica-priv at the unix seqpacket socket `priv_socket` (waits up to 5 s for it to
+ * Connects to silica-priv at the unix seqpacket socket `priv_socket` (waits up to a minute for it to
  * appear, and reconnects when it is restarted). Returns a driver; free by ops->free().
  */
 int container_driver_new(uv_loop_t *loop, const char *priv_socket, struct driver **ret,
