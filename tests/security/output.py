@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+"""What a sandbox says without end costs little: output of commands, and the daemon's own log.
+
+A gibibyte of output, for a reader that sleeps, one that reads, and none: neither silicad nor envd holds more
+than a few MiB of it. And what runs inside cannot reach the pipe that envd's messages go through.
+"""
+
+import pathlib
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
+import abuse  # noqa: E402
+import silica  # noqa: E402
+import tap  # noqa: E402
+
+MIB = 1 << 20
+OUTPUT = 1 << 30
+HELD_MAX = 64 * MIB
+LIMIT_S = 240
+REACH = """
+import errno, os
+said = []
+for path in ("/proc/1/fd/1", "/proc/1/fd/2", "/dev/fd/3", "/proc/self/fd/3"):
+    try:
+        os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        said.append(path)
+    except OSError as e:
+        if e.errno not in (errno.EACCES, errno.EPERM, errno.ENOENT):
+            said.append(f"{path} {e}")
+mine = [os.stat(f"/proc/self/fd/{n}") for n in (0, 1, 2)]
+print(said, [s.st_uid for s in mine if s.st_uid == 65534])
+"""
+
+
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
+        return [int(word) for word in f.read().split()]
+
+
+def resident(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as f:
+        return next(int(line.split()[1]) << 10 for line in f if line.startswith("VmRSS:"))
+
+
+class Held:
+    """How much more silicad and envd hold than when this was made."""
+
+    def __init__(self, server, sandbox):
+        names = {pathlib.Path(f"/proc/{pid}/comm").read_text(encoding="ascii").strip(): pid
+                 for pid in children(server.process.pid)}
+        below = f"silica-{server.instance}/{sandbox.id}/envd/cgroup.procs"
+        procs = next(path for path in (pathlib.Path("/sys/fs/cgroup/memory", below), pathlib.Path("/sys/fs/cgroup", below))
+                     if path.exists())
+        self.pids = {"silicad": names["silicad"], "envd": int(procs.read_text(encoding="ascii").split()[0])}
+        self.before = {name: resident(pid) for name, pid in self.pids.items()}
+
+    def check(self, when):
+        more = {name: resident(pid) - self.before[name] for name, pid in self.pids.items()}
+        print(f"# {when}: " + ", ".join(f"{name} {size >> 20} MiB more" for name, size in more.items()), flush=True)
+        assert max(more.values()) < HELD_MAX, (when, more)
+
+
+def start(sandbox, script):
+    client = abuse.Client(sandbox.server, LIMIT_S)
+    client.send(sandbox._start_bytes("/bin/sh", ["-c", script], "user"))
+    status, fields = client.head()
+    assert status == 200, status
+    return client, client.pieces(fields)
+
+
+def sleeping_reader(server):
+    sandbox = abuse.Sandbox(server)
+    try:
+        held = Held(server, sandbox)
+        readers = [start(sandbox, "yes") for _ in range(4)]
+        for _ in range(5):
+            time.sleep(1)
+            held.check("nobody reads")
+        sandbox.health()
+        for client, _ in readers:
+            client.close()
+    finally:
+        sandbox.kill()
+
+
+def slow_reader(server):
+    sandbox = abuse.Sandbox(server)
+    try:
+        held = Held(server, sandbox)
+        client, pieces = start(sandbox, f"head -c {OUTPUT} /dev/zero")
+        total, mark = 0, 0
+        for piece in pieces:
+            total += len(piece)
+            if total > mark:
+                time.sleep(0.2)
+                held.check(f"{total >> 20} MiB were read")
+                mark += 256 * MIB
+        assert total > OUTPUT * 4 // 3, total  # base64
+        client.close()
+        held.check("at the end")
+    finally:
+        sandbox.kill()
+
+
+def no_reader(server):
+    """The process goes on without anybody, and ends."""
+    sandbox = abuse.Sandbox(server)
+    try:
+        held = Held(server, sandbox)
+        client, pieces = start(sandbox, f"head -c {OUTPUT} /dev/zero; echo over >/tmp/over")
+        next(pieces)
+        client.close()
+
+        def over():
+            held.check("nobody is there")
+            return sandbox.run("/bin/sh", "-c", "cat /tmp/over 2>/dev/null || :")[0] == b"over\n"
+
+        silica.wait_until(over, LIMIT_S, "the process ends", 1)
+    finally:
+        sandbox.kill()
+
+
+def log_out_of_reach(server):
+    sandbox = abuse.Sandbox(server)
+    try:
+        for user in ("root", "user"):
+            text, _ = sandbox.run("/usr/bin/python3", "-c", REACH, user=user)
+            assert text == b"[] []\n", (user, text)
+    finally:
+        sandbox.kill()
+
+
+def main():
+    t = tap.Tap()
+    leaks = silica.Leaks()
+    with silica.Server() as server:
+        t.case("readers that sleep", sleeping_reader, server)
+        t.case("a reader of 1 GiB", slow_reader, server)
+        t.case("no reader", no_reader, server)
+        t.case("the daemon's log is out of reach", log_out_of_reach, server)
+    t.case("nothing is left behind", leaks.check, server)
+    return t.done()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
