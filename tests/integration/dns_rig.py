@@ -38,6 +38,13 @@ def enter():
         subprocess.run(command.split(), check=True, stdin=subprocess.DEVNULL, timeout=PATIENCE_S)
 
 
+def leave(status):
+    """At once: threads of a nameserver may still be waiting for something."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 def wait_until(condition, what, limit_s=PATIENCE_S):
     end = time.monotonic() + limit_s
     while not (value := condition()):
