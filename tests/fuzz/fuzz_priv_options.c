@@ -1,6 +1,6 @@
 // deps: base
 /* The command line of silica-priv: what is accepted is whole, absolute and within its ranges. */
-#include "priv/options.c"
+#include "priv/options.c" /* NOLINT(bugprone-suspicious-include): of a program, not a library */
 
 #include <stdlib.h>
 

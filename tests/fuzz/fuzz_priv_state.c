@@ -3,7 +3,7 @@
  * The state file of a sandbox, as the next life of silica-priv reads it: what is taken names a
  * process and a slot that can be, and is written again as the same.
  */
-#include "priv/state.c"
+#include "priv/state.c" /* NOLINT(bugprone-suspicious-include): of a program, not a library */
 
 #include <stdlib.h>
 #include <sys/mman.h>
