@@ -48,18 +48,22 @@ def one(word):
         except OSError as e: return f"{word} no {e}"
 """ + ALL_AT_ONCE
 
-# Raw datagrams: SOURCE DESTINATION PORT [fragmented|tiny]; the payload is b"quiet raw".
+# Datagrams put on the link as they are, past all rules: SOURCE DESTINATION PORT HOW.
 RAW = """
 import socket, struct, sys
 source, target, port, how = sys.argv[1:5]
 data = b"quiet raw" + bytes(31)
 udp = struct.pack(">HHHH", 4000, int(port), 8 + len(data), 0) + data
+def total(head):
+    n = sum(struct.unpack(">10H", head))
+    return ~((n & 0xffff) + (n >> 16)) & 0xffff
 def send(offset, part, more):
-    head = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(part), 7, (0x2000 if more else 0) | offset // 8, 64, 17, 0,
-                       socket.inet_aton(source), socket.inet_aton(target))
-    s.sendto(head + part, (target, 0))
-s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
-s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0")
+    fields = [0x45, 0, 20 + len(part), 7, (0x2000 if more else 0) | offset // 8, 64, 17, 0, socket.inet_aton(source),
+              socket.inet_aton(target)]
+    fields[7] = total(struct.pack(">BBHHHBBH4s4s", *fields))
+    s.send(bytes.fromhex("02534c000001" "02534c000002" "0800") + struct.pack(">BBHHHBBH4s4s", *fields) + part)
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+s.bind(("eth0", 0x0800))
 if how == "whole": send(0, udp, False)
 elif how == "tiny":  # the ports in the first eight bytes, the rest in pieces
     for at in range(0, len(udp), 8): send(at, udp[at:at + 8], at + 8 < len(udp))
