@@ -262,6 +262,7 @@ class Helper:
                 return
             except (FileNotFoundError, PermissionError, ConnectionError, BlockingIOError):  # not there yet, or busy
                 time.sleep(0.02)
+        self.process.kill()
         raise RuntimeError("silica-priv did not listen:\n" + self.log_text())
 
     def snapshot(self):
