@@ -70,8 +70,15 @@ class Fuzz:
         c.send(LIST)
 
     def burst(self, c):
+        """Many at once; half of the time after a start of the same sandbox."""
+        name = self.name()
+        if self.rng.random() < 0.5:
+            c.send(START, c.start_body(name=name, memory=64 << 20, disk=16 << 20))
         for _ in range(self.rng.randrange(2, 30)):
-            self.rng.choice((self.stop, self.list))(c)
+            if self.rng.random() < 0.8:
+                c.send(STOP, name.encode().ljust(24, b"\0"))
+            else:
+                self.list(c)
 
     def noise(self, c):
         c.sock.send(self.rng.randbytes(self.rng.randrange(0, 200)))
