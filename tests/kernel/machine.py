@@ -24,7 +24,8 @@ APT_LIMIT_S = 180
 FIRST_MODULES = ("virtio_pci", "virtio_blk", "loop")  # the rest is loaded when somebody asks for it
 MODULE_FOLDERS = ("drivers/block", "drivers/net", "drivers/virtio", "fs", "lib", "net", "crypto", "arch")
 BUILT = ("silica", "silicad", "silica-priv", "silica-dns", "silica-envd", "security-probe", "security-abuser")
-PROGRAMS = "bash grep id ip kill kmod mke2fs mkfs.xfs mount nft nsenter ps python3 setpriv sh umount unshare".split()
+PROGRAMS = """bash grep id ip kill kmod mke2fs mkfs.btrfs mkfs.ext4 mkfs.xfs mount nft nsenter ps python3 setpriv sh
+    umount unshare""".split()
 TEMPLATE_PROGRAMS = """bash cat chmod cp date dd echo env false getent head id kill ls mkdir mv rm seq sh sleep sort stat
     tail test touch true uname wc python3""".split()
 TEMPLATE_ID = "kerneltests000000000"
@@ -214,7 +215,7 @@ def copy_silica(tree, find_built):
         path = find_built(name)
         tree.copy(path, f"silica/build/{name}")
         tree.libraries(path)
-    for folder in ("tests/kernel", "tests/lib", "tests/integration", "tests/security", "tools"):
+    for folder in ("docs", "tests/kernel", "tests/lib", "tests/integration", "tests/security", "tools"):
         shutil.copytree(ROOT / folder, tree.top / "silica" / folder,
                         ignore=shutil.ignore_patterns("__pycache__"))
 
