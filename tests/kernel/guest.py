@@ -35,6 +35,7 @@ PROGRAMS = {  # path below tests -> seconds
     "security/network_firewalls.py": 600,
     "security/resources.py": 120,
     "security/abuse_core.py": 200,
+    "security/abuse_life.py": 400,
     "security/objects.py": 400,
     "kernel/limits.py": 180,
     "integration/priv_lifecycle.py": 120,

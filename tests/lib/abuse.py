@@ -210,19 +210,29 @@ class Abuse:
     def wait(self, word):
         """Until it has printed `word` on a line of its own."""
         while word not in self.text.split("\n"):
-            try:
-                self.bytes += next(self.pieces)
-            except StopIteration:
-                raise RuntimeError(f"the abuser ended: {self.text!r} {self.bytes!r}") from None
-            while len(self.bytes) >= 5 and len(self.bytes) >= 5 + struct.unpack(">I", self.bytes[1:5])[0]:
-                size = struct.unpack(">I", self.bytes[1:5])[0]
-                flags, message = self.bytes[0], json.loads(self.bytes[5:5 + size])
-                self.bytes = self.bytes[5 + size:]
-                if flags & END_FLAG or "end" in message.get("event", {}):
-                    raise RuntimeError(f"the abuser ended: {self.text!r} {message}")
-                data = message.get("event", {}).get("data", {})
-                self.text += base64.b64decode(data.get("stdout", "") or data.get("stderr", "")).decode(
-                    errors="replace")
+            self._read()
+
+    def met_any(self, names):
+        """True once it has met one of these errors; waits for its next output otherwise."""
+        if not any(f"met {name}" in self.text for name in names):
+            self._read()
+        return any(f"met {name}" in self.text for name in names)
+
+    def _read(self):
+        try:
+            self.bytes += next(self.pieces)
+        except StopIteration:
+            raise RuntimeError(f"the abuser ended: {self.text[-200:]!r}") from None
+        while len(self.bytes) >= 5 and len(self.bytes) >= 5 + struct.unpack(">I", self.bytes[1:5])[0]:
+            size = struct.unpack(">I", self.bytes[1:5])[0]
+            flags, message = self.bytes[0], json.loads(self.bytes[5:5 + size])
+            self.bytes = self.bytes[5 + size:]
+            event = message.get("event", {})
+            if flags & END_FLAG or "end" in event:
+                raise RuntimeError(f"the abuser ended: {self.text[-200:]!r} {message}")
+            data = event.get("data", {})
+            self.text += base64.b64decode(data.get("stdout", "") or data.get("stderr", "")).decode(
+                errors="replace")
 
 
 def frames(body):

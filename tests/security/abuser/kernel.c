@@ -111,17 +111,22 @@ void abuse_signals(const struct order *o)
     }
 }
 
+/* All timers there are; the first ones of each process fire as often as they can. */
 void abuse_timers(const struct order *o)
 {
+    enum { BUSY = 64 };
     static const struct itimerspec often = {{0, 1000}, {0, 1000}};
     struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
     struct sigaction act = {.sa_handler = on_signal};
-    timer_t timer;
+    timer_t timers[BUSY], timer;
+    unsigned n = 0;
     (void)o;
     (void)sigaction(SIGUSR1, &act, NULL);
-    while (timer_create(CLOCK_MONOTONIC, &event, &timer) == 0)
-        (void)timer_settime(timer, 0, &often, NULL);
+    while (timer_create(CLOCK_MONOTONIC, &event, n < BUSY ? &timers[n] : &timer) == 0)
+        n++;
     met(errno);
+    for (unsigned i = 0; i < n && i < BUSY; i++)
+        (void)timer_settime(timers[i], 0, &often, NULL);
     for (;;)
         (void)getppid();
 }
