@@ -27,8 +27,9 @@ static struct fake {
     bool extend_only, public_traffic;
     int internet;
     size_t n_envs;
-    struct err fail; /* kind and message of the next create */
-    struct event_query asked;
+    struct err fail;          /* kind and message of the next create */
+    struct event_query asked; /* its numbers; the strings are borrowed */
+    char asked_sandbox[64];
     bool hold; /* keep the create's callback */
     sandbox_info_cb held;
     void *held_user;
@@ -52,6 +53,8 @@ int store_event_each(struct store *s, const struct event_query *q,
 {
     (void)s, (void)err;
     fake.asked = *q;
+    (void)snprintf(fake.asked_sandbox, sizeof(fake.asked_sandbox), "%s",
+                   q->sandbox != NULL ? q->sandbox : "");
     (void)snprintf(fake.team, sizeof(fake.team), "%s", q->team);
     if (q->sandbox != NULL && strcmp(q->sandbox, "iended") != 0)
         return 0;

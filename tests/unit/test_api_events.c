@@ -49,7 +49,7 @@ static void test_questions(void **state)
         assert_int_equal(fake.asked.limit, cases[i].limit);
         assert_int_equal(fake.asked.types, cases[i].types);
         assert_int_equal(fake.asked.ascending, cases[i].ascending);
-        assert_null(fake.asked.sandbox);
+        assert_string_equal(fake.asked_sandbox, "");
     }
 }
 
@@ -93,7 +93,7 @@ static void test_of_one(void **state)
     const char *body;
     assert_int_equal(ask("GET /events/sandboxes/i0", AUTH, "", &body), 200);
     assert_string_equal(body, "[]");
-    assert_string_equal(fake.asked.sandbox, "i0");
+    assert_string_equal(fake.asked_sandbox, "i0");
     assert_int_equal(ask("GET /events/sandboxes/iended?limit=5&orderAsc=true", AUTH, "", &body),
                      200);
     assert_non_null(strstr(body, "out_of_memory"));
