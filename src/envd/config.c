@@ -77,7 +77,7 @@ static void config_init(struct envd_config *c)
 {
     memset(c, 0, sizeof(*c));
     c->listen_fd = c->memory_usage_fd = c->cpu_usage_fd = -1;
-    c->memory_events_fd = c->pids_events_fd = -1;
+    c->memory_events_fd = c->pids_events_fd = c->own_memory_fd = -1;
     c->port = ENVD_PORT;
 }
 
@@ -99,6 +99,7 @@ int config_parse(struct slice json, struct envd_config *ret, struct err *err)
         (r = get_fd(&root, "cpuUsageFd", &c.cpu_usage_fd, err)) < 0 ||
         (r = get_fd(&root, "memoryEventsFd", &c.memory_events_fd, err)) < 0 ||
         (r = get_fd(&root, "pidsEventsFd", &c.pids_events_fd, err)) < 0 ||
+        (r = get_fd(&root, "ownMemoryFd", &c.own_memory_fd, err)) < 0 ||
         (r = get_cgroup_fds(&root, &c, err)) < 0 || (r = get_numbers(&root, &c, err)) < 0)
         return r;
     if (c.control_secret[0] == '\0')
@@ -129,8 +130,8 @@ static int read_flags(int argc, char **argv, struct envd_config *c, struct err *
 /* A number that names nothing would later name whatever is opened next. */
 static int check_open(const struct envd_config *c, struct err *err)
 {
-    const int one[] = {c->listen_fd, c->memory_usage_fd, c->cpu_usage_fd, c->memory_events_fd,
-                       c->pids_events_fd};
+    const int one[] = {c->listen_fd,        c->memory_usage_fd, c->cpu_usage_fd,
+                       c->memory_events_fd, c->pids_events_fd,  c->own_memory_fd};
     for (size_t i = 0; i < ARRAY_LEN(one) + c->n_cgroup_fds; i++) {
         int fd = i < ARRAY_LEN(one) ? one[i] : c->cgroup_fds[i - ARRAY_LEN(one)];
         if (fd >= 0 && fcntl(fd, F_GETFD) < 0)

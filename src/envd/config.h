@@ -29,6 +29,7 @@ struct envd_config {
     uint32_t cpu_millis;   /* 0: unknown */
     uint64_t disk_bytes;   /* 0: unknown */
     uint32_t pids;         /* 0: unknown */
+    int own_memory_fd;     /* memory.stat of the daemon's own group; -1: none */
     int memory_usage_fd;   /* memory.current or memory.usage_in_bytes; -1: none */
     int cpu_usage_fd;      /* cpuacct.usage (nanoseconds) or cpu.stat (usage_usec); -1: none */
     /* Optional, to say why a process ended: files that count how often a limit was met; -1: none. */

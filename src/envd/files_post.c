@@ -191,7 +191,7 @@ void files_post(struct request *r)
     p->user = user;
     p->piece = BUF_INIT(1 << 20);
     memcpy(p->workdir, r->envd->settings.default_workdir, sizeof(p->workdir));
-    upload_init(&p->upload, &p->user, p->workdir);
+    upload_init(&p->upload, &p->user, p->workdir, r->envd->config.own_memory_fd);
     request_ref(r);
     r->state = p;
     r->on_body = on_body;

@@ -6,11 +6,14 @@
 
 #include "base/cleanup.h"
 #include "base/fs.h"
+#include "base/keyed.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 static int fail(struct upload *u, int r, unsigned status)
 {
@@ -28,11 +31,12 @@ static int fail_sys(struct upload *u, int r, unsigned status, const char *what, 
     return fail(u, r, status);
 }
 
-void upload_init(struct upload *u, const struct user *user, const char *workdir)
+void upload_init(struct upload *u, const struct user *user, const char *workdir, int own_memory_fd)
 {
     memset(u, 0, sizeof(*u));
     u->user = user;
     u->workdir = workdir;
+    u->own_memory_fd = own_memory_fd;
     u->fd = -EBADF;
 }
 
@@ -78,7 +82,8 @@ static int remember(struct upload *u, const char *path, struct err *err)
 static int take_file(struct upload *u, int fd, const char *path, struct err *err)
 {
     struct stat st;
-    if (fstat(fd, &st) < 0)
+    struct statfs fs;
+    if (fstat(fd, &st) < 0 || fstatfs(fd, &fs) < 0)
         return fail_sys(u, -errno, 500, "error looking at", path, err);
     if (!S_ISREG(st.st_mode)) {
         (void)err_set(err, -EINVAL, ERR_INVALID, "path is not a regular file: %.180s", path);
@@ -88,6 +93,7 @@ static int take_file(struct upload *u, int fd, const char *path, struct err *err
         return fail_sys(u, -errno, 500, "error emptying", path, err);
     if (fchown(fd, u->user->uid, u->user->gid) < 0)
         return fail_sys(u, -errno, 500, "error changing the owner of", path, err);
+    u->in_memory = fs.f_type == TMPFS_MAGIC;
     return 0;
 }
 
@@ -115,9 +121,24 @@ static int open_file(struct upload *u, const char *path, struct err *err)
     return 0;
 }
 
+static int check_memory(struct upload *u, size_t more, struct err *err)
+{
+    uint64_t used;
+    if (!u->in_memory || keyed_read_u64(u->own_memory_fd, "shmem", &used) < 0 ||
+        used + more <= UPLOAD_IN_MEMORY_MAX_BYTES)
+        return 0;
+    (void)err_set(err, -ENOSPC, ERR_LIMIT,
+                  "uploads to a file system in memory may hold %d MiB: upload to the disk and copy",
+                  UPLOAD_IN_MEMORY_MAX_BYTES >> 20);
+    return fail(u, -ENOSPC, 507);
+}
+
 static int write_data(struct upload *u, struct slice data, struct err *err)
 {
-    int r = fs_write_all(u->fd, data.p, data.n);
+    int r = check_memory(u, data.n, err);
+    if (r < 0)
+        return r;
+    r = fs_write_all(u->fd, data.p, data.n);
     return r < 0 ? fail_sys(u, r, 500, "error writing file", u->written[u->n_written - 1], err) : 0;
 }
 

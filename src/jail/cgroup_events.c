@@ -17,6 +17,11 @@ static const struct {
 };
 static_assert(ARRAY_LEN(files) == CGROUP_COUNTERS, "a counter has no file");
 
+static const char *leaf_name(enum cgroup_leaf leaf)
+{
+    return leaf == CGROUP_LEAF_USER ? "user" : "envd";
+}
+
 static int open_one(const struct cgroup_hierarchy *h, const char *id, const char *leaf,
                     const char *file)
 {
@@ -29,13 +34,21 @@ static int open_one(const struct cgroup_hierarchy *h, const char *id, const char
 void cgroup_events_open(const struct cgroups *cg, const char *id, enum cgroup_leaf leaf,
                         int ret_fds[static CGROUP_COUNTERS])
 {
-    const char *name = leaf == CGROUP_LEAF_USER ? "user" : "envd";
     for (unsigned c = 0; c < CGROUP_COUNTERS; c++) {
         ret_fds[c] = -EBADF;
         for (unsigned i = 0; i < cg->n && ret_fds[c] < 0; i++)
             if ((cg->h[i].controllers & files[c].controller) != 0)
-                ret_fds[c] = open_one(&cg->h[i], id, name, cg->h[i].v2 ? files[c].v2 : files[c].v1);
+                ret_fds[c] = open_one(&cg->h[i], id, leaf_name(leaf),
+                                      cg->h[i].v2 ? files[c].v2 : files[c].v1);
     }
+}
+
+int cgroup_stat_open(const struct cgroups *cg, const char *id, enum cgroup_leaf leaf)
+{
+    for (unsigned i = 0; i < cg->n; i++)
+        if ((cg->h[i].controllers & CGROUP_MEMORY) != 0)
+            return open_one(&cg->h[i], id, leaf_name(leaf), "memory.stat");
+    return -EBADF;
 }
 
 int cgroup_events_read(int fd, enum cgroup_counter counter, uint64_t *ret)

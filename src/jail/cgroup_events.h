@@ -23,5 +23,11 @@ enum cgroup_leaf { CGROUP_LEAF_USER, CGROUP_LEAF_ENVD };
 void cgroup_events_open(const struct cgroups *cg, const char *id, enum cgroup_leaf leaf,
                         int ret_fds[static CGROUP_COUNTERS]);
 
+/*
+ * Opens memory.stat of a group for reading, which has a member "shmem" in both versions: bytes of files in
+ * memory that it must answer for. Caller closes; -EBADF where the host does not count.
+ */
+int cgroup_stat_open(const struct cgroups *cg, const char *id, enum cgroup_leaf leaf);
+
 /* The present total of one of them. Returns 0, or a negative errno: *ret is untouched then. */
 int cgroup_events_read(int fd, enum cgroup_counter counter, uint64_t *ret);

@@ -21,7 +21,8 @@
 enum {
     FIRST_CGROUP_FD = 5, /* 0 /dev/null, 1 and 2 log, 3 JSON, 4 listening socket */
     TOLD_MAX_BYTES = 1024,
-    USAGE_FDS = 2, /* of usage_fds; behind them the counters */
+    USAGE_FDS = 2, /* of usage_fds; behind them the counters, and what envd itself uses */
+    OWN_MEMORY = USAGE_FDS + CGROUP_COUNTERS,
     FILE_TEXT_BYTES = 256,
 };
 
@@ -34,7 +35,7 @@ struct start {
     struct sandbox_net net;
     int cgroup_fds[CGROUP_HIERARCHIES_MAX];
     unsigned n_cgroup_fds;
-    int usage_fds[USAGE_FDS + CGROUP_COUNTERS]; /* in the order of usage_members; or -EBADF */
+    int usage_fds[OWN_MEMORY + 1]; /* in the order of usage_members; or -EBADF */
     struct jail jail;
 };
 
@@ -112,6 +113,7 @@ static int make_groups(struct start *t, struct err *err)
     t->s->parts |= PART_CGROUPS;
     cgroup_usage_fds(&t->h->cgroups, t->s->id, t->usage_fds);
     cgroup_events_open(&t->h->cgroups, t->s->id, CGROUP_LEAF_USER, t->usage_fds + USAGE_FDS);
+    t->usage_fds[OWN_MEMORY] = cgroup_stat_open(&t->h->cgroups, t->s->id, CGROUP_LEAF_ENVD);
     return cgroup_user_fds(&t->h->cgroups, t->s->id, t->cgroup_fds, &t->n_cgroup_fds, err);
 }
 
@@ -129,6 +131,7 @@ static const char *const usage_members[] = {
     "cpuUsageFd",
     [USAGE_FDS + CGROUP_KILLS_FOR_MEMORY] = "memoryEventsFd",
     [USAGE_FDS + CGROUP_REFUSED_FORKS] = "pidsEventsFd",
+    [OWN_MEMORY] = "ownMemoryFd",
 };
 
 /* docs/design/0001: one JSON object in a pipe that it reads to its end. */

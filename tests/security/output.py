@@ -131,6 +131,30 @@ def log_out_of_reach(server):
         sandbox.kill()
 
 
+def uploads_to_memory(server):
+    """They count as envd's own memory, all together: refused before the sandbox would end for it."""
+    sandbox = abuse.Sandbox(server)
+
+    def upload(path, size):
+        client = abuse.Client(server, LIMIT_S)
+        status, text = client.request("POST", f"/files?path={path}&username=user", bytes(size),
+                                      [*sandbox.guest, ("Content-Type", "application/octet-stream")])
+        client.close()
+        return status, text
+
+    try:
+        assert upload("/dev/shm/one", 100 * MIB)[0] == 200
+        status, text = upload("/dev/shm/two", 64 * MIB)
+        assert status == 507 and b"upload to the disk" in text, (status, text)
+        sandbox.run("/bin/rm", "-f", "/dev/shm/one", "/dev/shm/two")
+        assert upload("/dev/shm/three", 100 * MIB)[0] == 200, "what was removed counts no more"
+        assert upload("/tmp/four", 300 * MIB)[0] == 200, "the disk takes it"
+        assert sandbox.run("/bin/sh", "-c", "stat -c %s /tmp/four /dev/shm/three")[0].split() == \
+            [str(300 * MIB).encode(), str(100 * MIB).encode()]
+    finally:
+        sandbox.kill()
+
+
 def main():
     t = tap.Tap()
     leaks = silica.Leaks()
@@ -138,6 +162,7 @@ def main():
         t.case("readers that sleep", sleeping_reader, server)
         t.case("a reader of 1 GiB", slow_reader, server)
         t.case("no reader", no_reader, server)
+        t.case("uploads to memory", uploads_to_memory, server)
         t.case("the daemon's log is out of reach", log_out_of_reach, server)
     t.case("nothing is left behind", leaks.check, server)
     return t.done()
