@@ -67,7 +67,9 @@ fuzz:
 	@tools/fuzz build/fuzz $(FUZZ_SECONDS)
 
 bench: all
+	@tools/collect $(BUILD) build security-abuser
 	@bench/run
+	@bench/neighbour -n 200
 
 install: all
 	@meson configure $(BUILD) --prefix $(PREFIX)
