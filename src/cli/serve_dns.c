@@ -7,11 +7,18 @@
 #include "cli/serve.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/ids.h"
 
 #include <netinet/in.h>
+#include <time.h>
 
-enum { DNS_BACKLOG = 256, DNS_RECEIVE_BYTES = 1 << 20 };
+enum {
+    DNS_BACKLOG = 256,
+    DNS_RECEIVE_BYTES = 1 << 20,
+    DNS_WAIT_MS = 5000, /* for the silica-dns of a server that was killed a moment ago */
+    DNS_WAIT_STEP_MS = 50,
+};
 
 static int open_one(int type, uint16_t port, int *ret_fd, struct err *err)
 {
@@ -36,10 +43,9 @@ static int open_one(int type, uint16_t port, int *ret_fd, struct err *err)
     return 0;
 }
 
-int serve_dns_listen(unsigned instance, struct serve_dns *ret, struct err *err)
+static int open_both(uint16_t port, struct serve_dns *ret, struct err *err)
 {
     struct serve_dns d = {-EBADF, -EBADF};
-    uint16_t port = (uint16_t)(DNS_PORT_BASE + instance);
     int r = open_one(SOCK_DGRAM, port, &d.udp_fd, err);
     if (r == 0)
         r = open_one(SOCK_STREAM, port, &d.tcp_fd, err);
@@ -47,6 +53,17 @@ int serve_dns_listen(unsigned instance, struct serve_dns *ret, struct err *err)
         serve_dns_close(&d);
     else
         *ret = d;
+    return r;
+}
+
+int serve_dns_listen(unsigned instance, struct serve_dns *ret, struct err *err)
+{
+    static const struct timespec step = {.tv_nsec = DNS_WAIT_STEP_MS * (long)NS_PER_MS};
+    uint64_t until_ns = clock_monotonic_ns() + DNS_WAIT_MS * NS_PER_MS;
+    int r;
+    while ((r = open_both((uint16_t)(DNS_PORT_BASE + instance), ret, err)) == -EADDRINUSE &&
+           clock_monotonic_ns() < until_ns)
+        (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &step, NULL);
     return r;
 }
 

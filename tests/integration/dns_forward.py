@@ -5,6 +5,7 @@
 """
 
 import os
+import pathlib
 import signal
 import socket
 import struct
@@ -305,6 +306,28 @@ def port_in_use(_, __):
     assert done.returncode != 0 and "where sandboxes ask for names, is in use" in done.stderr, done.stderr
 
 
+def port_is_given_up(_, __):
+    """As by the silica-dns of a server that was killed a moment ago: the next server waits for it."""
+    with tempfile.TemporaryDirectory(prefix="silica-dns-test-") as data, open(data + "/log", "w+b") as log:
+        os.chmod(data, 0o755)
+        holders = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(16)]
+        for instance, holder in enumerate(holders):
+            holder.bind(("127.0.0.1", rig.PORT + instance))  # whichever its number will be
+        server = subprocess.Popen([str(rig.BUILD / "silica"), "serve", "--data", data, "--listen", "127.0.0.1:0"],
+                                  stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            rig.wait_until(lambda: os.path.exists(data + "/run"), "it has its number and makes folders")
+            time.sleep(1)
+            for holder in holders:
+                holder.close()
+            path = pathlib.Path(log.name)
+            rig.wait_until(lambda: server.poll() is not None or "driver container" in path.read_text(), "it goes on")
+            assert "driver container" in path.read_text(), path.read_text()
+        finally:
+            server.send_signal(signal.SIGINT)  # leaves nothing behind
+            server.wait(2 * rig.PATIENCE_S)
+
+
 def no_names_in_the_log(program, client):
     client.ask("secret-name.test")
     client.ask_tcp("secret-name.test")
@@ -357,6 +380,7 @@ CASES = (
     ("SIGTERM in the middle of work", ends_with_work, ONE),
     ("silica doctor sees whether a nameserver answers", doctor, ONE),
     ("a port that is in use", port_in_use, None),
+    ("a port that is given up", port_is_given_up, None),
     ("no names in the log", no_names_in_the_log, ONE),
 )
 
