@@ -31,6 +31,7 @@ PROC_WRITES = {"mem": "x", "oom_score_adj": "-1000", "comm": "x", "uid_map": "0 
                "setgroups": "allow", "timerslack_ns": "1", "attr/current": "x", "task/1/comm": "x"}
 SIGCONT = 18  # may be sent within a session by anyone
 RLIMITS = 16
+RLIMIT_CORE = 4  # the filter answers changes of it with a success that changes nothing
 
 
 def own_descriptors(a):
@@ -113,9 +114,12 @@ def signals(a, guest):
 def limits_of_envd(a, guest):
     """Root inside may lower what envd may use (that harms its own sandbox); a user may not."""
     if a.uid != 0:
-        for what in range(RLIMITS):
+        for what in (n for n in range(RLIMITS) if n != RLIMIT_CORE):
             a.refused(f"lowering limit {what} of envd", f"prlimit64 1 {what} h:{'00' * 16} 0", DENIED)
         a.refused("its priority", "setpriority 0 1 19", DENIED)
+    a.do(f"prlimit64 1 {RLIMIT_CORE} h:{'ff' * 16} 0")
+    core = [line for line in a.text("/proc/self/limits").splitlines() if "core" in line]
+    a.tap.equal([line.split()[4:6] for line in core], [["1", "1"]], f"{a.what}: no dump of memory, whatever is asked for")
     a.refused("raising its priority", "setpriority 0 1 -20", DENIED)
     a.refused("a real-time class for it", "sched_setscheduler 1 1 h:01000000", DENIED)
     a.refused("raising a limit of it", "prlimit64 1 7 h:" + "ffffffffffffff7f" * 2 + " 0", DENIED)

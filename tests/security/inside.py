@@ -29,9 +29,10 @@ def descriptors(tap, facts, inst):
     groups = [n for n, target in fds.items() if re.search(rf"/{inst.id}/user/cgroup\.procs$", target)]
     tap.ok(1 <= len(groups) <= 4 and sorted(map(int, groups)) == list(range(5, 5 + len(groups))),
            "then come the limited group's files, for writing")
-    usage = [n for n, target in fds.items() if re.search(rf"/{inst.id}/user/({USAGE_FILES})$", target)]
-    tap.ok(len(usage) <= 4 and all(access_mode(inst, n) == os.O_RDONLY for n in usage),
-           "then what that group uses and met, for reading only")
+    pressed = [n for n, target in fds.items() if target.endswith(f"/{inst.id}/envd/memory.stat")]
+    usage = pressed + [n for n, target in fds.items() if re.search(rf"/{inst.id}/user/({USAGE_FILES})$", target)]
+    tap.ok(len(usage) <= 4 + len(pressed) <= 5 and all(access_mode(inst, n) == os.O_RDONLY for n in usage),
+           "then what that group uses and met, and envd's own memory, for reading only")
     for n in groups + usage:
         del fds[n]
     # 3 and what follows are the probe's own connection and folder
