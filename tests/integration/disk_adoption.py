@@ -45,11 +45,15 @@ def living(tap, h, empty):
 
 def starts(tap, h, empty):
     """Killed at some moment of a start: what was made is a sandbox, or is not there."""
-    caught = 0
+    c, caught = h.client(), 0
+    began = time.monotonic()
+    inst = c.start(disk=DISK)
+    whole = time.monotonic() - began
+    c.stop(inst.id)
     for n in range(STARTS):
         c = h.client()
         c.send(harness.START, c.start_body(disk=(64 + n % 2) * MIB))
-        time.sleep(random.uniform(0, 0.03))
+        time.sleep(random.uniform(0, 1.2 * whole))
         h.end(signal.SIGKILL)
         c.close()
         h.start()
