@@ -67,7 +67,7 @@ struct neighbours {
 
 static bool holds(struct slice line, const char *what)
 {
-    return memmem(line.p, line.n, what, strlen(what)) != NULL;
+    return line.n > 0 && memmem(line.p, line.n, what, strlen(what)) != NULL;
 }
 
 static void read_rules(const char *text, struct neighbours *n)

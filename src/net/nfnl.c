@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/netfilter/nfnetlink.h>
-#include <string.h>
 
 enum { ANSWER_MAX_BYTES = 32768 }; /* the kernel puts no more into one part of a list */
 
@@ -90,7 +89,8 @@ int nfnl_dump(struct mnl_socket *nl, const struct nfnl_request *q,
 
 void nfnl_nested(const struct nlattr *nest, const struct nlattr *attr[static NFNL_ATTRIBUTES_MAX])
 {
-    memset(attr, 0, NFNL_ATTRIBUTES_MAX * sizeof(*attr));
+    for (unsigned i = 0; i < NFNL_ATTRIBUTES_MAX; i++)
+        attr[i] = NULL;
     if (nest != NULL)
         (void)mnl_attr_parse_nested(nest, keep, attr);
 }

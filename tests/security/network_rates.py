@@ -4,6 +4,7 @@
 Bounds are far from the limits, so that a slow machine passes; speed is measured in bench/ only.
 """
 
+import concurrent.futures
 import os
 import socket
 import subprocess
@@ -19,6 +20,7 @@ from outside import BULK_PORT, PORT, PUBLIC, SILENT_PORT, python_in, run  # noqa
 RATE = 1 << 20  # bytes a second of the limited sandbox
 SECONDS = 6
 LIVE_MAX, CLOSING_MAX, HOST_MAX = 2048, 524 + 100 * 5, 1024  # src/net/policy.h
+PACKETS_PER_S, PACKETS_BURST = 40000, 10000
 ENTRIES_MAX = LIVE_MAX + CLOSING_MAX + HOST_MAX
 
 # Sends or takes as much as it can for so many seconds; prints how much.
@@ -125,10 +127,14 @@ def host_is_not_counted(tap, h, limited):
 
 
 def floods(tap, h, o, inst, other):
+    most = PACKETS_PER_S * (SECONDS + 1) + PACKETS_BURST
     before = o.tell("count")
-    sent = number(python_in(inst, FLOOD, PUBLIC, str(PORT), "5"))
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:  # a process each
+        floods_of = [pool.submit(python_in, inst, FLOOD, PUBLIC, str(PORT), str(SECONDS)) for _ in range(2)]
+        sent = sum(number(f.result()) for f in floods_of)
     passed = o.tell("count") - before
-    tap.ok(sent > 0 and passed <= 40000 * 6 + 10000 + 40000, "a flood of small packets is cut", f"{sent} sent, {passed} passed")
+    skip = f" # SKIP this machine sends only {sent}" if sent <= most else ""
+    tap.ok(sent > 0 and passed <= most, f"a flood of small packets is cut{skip}", f"{sent} sent, {passed} passed")
     tap.ok(answers_soon(h, inst), "the host gets in after it")
     tap.ok(h.ask(other, f"connect {PUBLIC} {PORT}")[0] == "connect ok", "a neighbour gets out")
 
