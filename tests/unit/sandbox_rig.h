@@ -24,7 +24,7 @@
 
 #include <cmocka.h>
 
-enum { OPS_MAX = 64, DEADLINE_S = 60 };
+enum { OPS_MAX = 64, DEADLINE_S = 100 };
 #define TEMPLATE "abcdefghij0123456789"
 
 typedef void (*fetch_done)(unsigned, struct slice, const struct err *, void *);
