@@ -7,6 +7,7 @@ The nameserver is on loopback alone, as systemd-resolved's is. [server] resolv_c
 
 import os
 import pathlib
+import select
 import signal
 import subprocess
 import sys
@@ -64,6 +65,9 @@ class Guest:
         self.process.stdout.close()
 
     def line(self):
+        """One line for each that is asked for; a TCP lookup without an answer would wait for ever."""
+        if not select.select([self.process.stdout], [], [], LIMIT_S)[0]:
+            raise TimeoutError("no line from inside")
         return self.process.stdout.readline().strip()
 
     def lookup(self, name):
