@@ -10,16 +10,20 @@
 
 enum { PROBE_BYTES = 4096 };
 
+uint64_t disk_room_kept(uint64_t total_bytes)
+{
+    uint64_t kept = total_bytes / 100 * DISK_LOW_PERCENT;
+    kept = kept > DISK_LOW_MIN_BYTES ? kept : DISK_LOW_MIN_BYTES;
+    return kept < DISK_LOW_MAX_BYTES ? kept : DISK_LOW_MAX_BYTES;
+}
+
 int disk_room_get(int fd, struct disk_room *ret)
 {
     struct statvfs v;
     if (fstatvfs(fd, &v) < 0)
         return -errno;
     uint64_t total = (uint64_t)v.f_blocks * v.f_frsize;
-    uint64_t kept = total / 100 * DISK_LOW_PERCENT;
-    kept = kept > DISK_LOW_MIN_BYTES ? kept : DISK_LOW_MIN_BYTES;
-    kept = kept < DISK_LOW_MAX_BYTES ? kept : DISK_LOW_MAX_BYTES;
-    *ret = (struct disk_room){total, (uint64_t)v.f_bavail * v.f_frsize, kept};
+    *ret = (struct disk_room){total, (uint64_t)v.f_bavail * v.f_frsize, disk_room_kept(total)};
     return 0;
 }
 

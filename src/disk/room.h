@@ -16,6 +16,9 @@ struct disk_room {
     uint64_t kept;        /* below it no disk is made */
 };
 
+/* Of a file system of that size. */
+uint64_t disk_room_kept(uint64_t total_bytes);
+
 /* Of the file system that fd lies on. Returns 0 or a negative errno. */
 int disk_room_get(int fd, struct disk_room *ret);
 

@@ -3,6 +3,7 @@
 
 import errno
 import os
+import re
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ import disk_rig  # noqa: E402
 from disk_rig import Inside, MIB, harness  # noqa: E402
 
 GIB = 1024 * MIB
+UNAVAILABLE = 6  # of enum err_kind
 KEPT = 256 * MIB
 
 
@@ -56,6 +58,7 @@ def reflinks(tap, kind, *options):
             path = os.path.join(h.data, "disks", f"{inst.id}.img")
             tap.equal(os.stat(path).st_size, 64 * MIB, f"{kind}: of the disk's size")
             tap.equal(os.stat(path).st_mode & 0o777, 0o600, f"{kind}: for root alone")
+            doctor(tap, h.data, rf"^ok +sandbox disks +files in {h.data}/disks", f"files on {kind}")
             c.stop(inst.id)
             works(tap, h, c, kind)
             low(tap, h, c, kind)
@@ -76,7 +79,7 @@ def low(tap, h, c, what):
     try:
         tap.ok(False, f"{what}: low, no sandbox is made", c.start(disk=64 * MIB).id)
     except harness.Error as e:
-        tap.equal(e.error, -errno.ENOSPC, f"{what}: low, no sandbox is made")
+        tap.equal((e.error, e.kind), (-errno.ENOSPC, UNAVAILABLE), f"{what}: low, no sandbox is made")
         tap.ok("the data folder is low" in str(e) and "free some space" in str(e), f"{what}: it says what to do", e)
     tap.ok(disk_rig.all_gone(h, empty), f"{what}: nothing of it is left", set(disk_rig.facts(h)) ^ set(empty))
     with Inside(inst) as root:
@@ -107,6 +110,9 @@ def pool(tap):
             c = h.client()
             works(tap, h, c, "ext4")
             low(tap, h, c, "ext4")
+            doctor(tap, h.data, rf"^ok +sandbox disks +in the pool {h.data}/pool.img: \d+ MiB", "a pool on ext4")
+            doctor(tap, folder, r"^ok +sandbox disks +in a pool, .*, which the first start makes", "a pool to be made")
+            doctor(tap, folder, r"^failed +disk +\d+ MiB free .*, 5120 are wanted", "room that is too little")
             tap.equal(os.stat(path).st_mode & 0o777, 0o600, "the pool is for root alone")
             with open("/proc/mounts", encoding="utf-8") as f:
                 tap.ok("pool" not in f.read() and not os.path.exists(os.path.join(h.data, "disks")),
@@ -168,6 +174,57 @@ def second(tap, h):
     h.end()
 
 
+def write_fails(root):
+    """One more write, given to the device."""
+    os.sync()
+    try:
+        return root.write("tmp/more", 8 * MIB)[1] is not None
+    except OSError:
+        return True
+
+
+def host_full(tap):
+    """Somebody else fills the disk below the pool while sandboxes live."""
+    with disk_rig.file_system("ext4", 1200, "-q") as folder:
+        h = harness.Helper(below=folder)
+        try:
+            c = h.client()
+            empty = disk_rig.facts(h)
+            writer, reader = c.start(disk=2 * GIB), c.start(disk=64 * MIB)
+            with Inside(reader) as quiet:
+                quiet.write("tmp/file", 4096)
+            os.sync()
+            filler = os.path.join(folder, "filler")
+            with open(filler, "wb") as f:
+                os.posix_fallocate(f.fileno(), 0, free(folder) - 100 * MIB)
+            with Inside(writer) as root, Inside(reader) as quiet:
+                root.write("tmp/file", 400 * MIB)
+                tap.ok(disk_rig.until(lambda: write_fails(root)), "on a full host who goes on writing gets errors")
+                tap.equal(len(quiet.read("tmp/file", 8192)), 4096, "who does not is not harmed")
+            try:
+                tap.ok(False, "no sandbox is made", c.start(disk=64 * MIB).id)
+            except harness.Error as e:
+                tap.equal((e.error, e.kind), (-errno.ENOSPC, UNAVAILABLE), "no sandbox is made")
+            os.unlink(filler)
+            c.stop(writer.id)
+            works(tap, h, c, "with room again")
+            with Inside(reader) as quiet:
+                tap.equal(quiet.write("tmp/file", 8 * MIB), (8 * MIB, None), "those that lived through it can write")
+            c.stop(reader.id)
+            tap.ok(disk_rig.all_gone(h, empty), "and nothing is left", set(disk_rig.facts(h)) ^ set(empty))
+        finally:
+            if tap.failed:
+                print("# " + h.log_text().replace("\n", "\n# "))
+            h.close()
+
+
+def doctor(tap, folder, want, what):
+    """Its rows on disks; other rows may well be bad in a test."""
+    done = subprocess.run([harness.build_file("silica"), "doctor", "--data", folder], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=disk_rig.LIMIT_S, check=False)
+    tap.ok(any(re.search(want, line) for line in done.stdout.splitlines()), f"doctor: {what}", done.stdout)
+
+
 def without_tool(tap):
     """No mkfs.xfs: said before anything else is made, with the package's name."""
     script = "for f in /usr/sbin/mkfs.xfs /sbin/mkfs.xfs; do mount --bind /dev/null $f 2>/dev/null; done; exec \"$@\""
@@ -186,10 +243,12 @@ def without_tool(tap):
 def main():
     harness.need_root()
     disk_rig.own_mounts()
+    harness.build_file("silica")
     tap = harness.Tap()
     reflinks(tap, "xfs", "-q")
     reflinks(tap, "btrfs", "-q")
     pool(tap)
+    host_full(tap)
     without_tool(tap)
     tap.end()
 
