@@ -164,7 +164,7 @@ static bool note_room(struct meters *m, enum priv_event_kind kind, bool gone)
 
 static void look_at_disk(struct sandbox *s)
 {
-    struct statfs fs;
+    struct statfs fs = {0};
     struct meters *m = &s->meters;
     if (look_at_root(s, &fs) < 0)
         return;
