@@ -94,6 +94,8 @@ def one_abuse(server, neighbour, kind, words, meets, user):
             silica.wait_until(lambda: stream.met_any(meets), 60, f"{kind} meets {meets}")
         answers(abuser, neighbour)
         host_has_room()
+        if kind == "bomb":
+            abuser.run_true()  # envd starts commands from its reserve
         names = [p.get("config", {}).get("cmd") for p in abuser.list().get("processes", [])]
         assert abuse.ABUSER_PATH in names, names  # it was still at it
     finally:
