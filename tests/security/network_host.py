@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 import harness  # noqa: E402
@@ -74,6 +75,23 @@ elif how == "later":  # without a first one
 print("sent")
 """
 
+
+# Asks the link who has an address; prints how many answers come.
+ARP = """
+import socket, struct, sys, time
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806))
+s.bind(("eth0", 0x0806))
+s.settimeout(0.5)
+ours = bytes.fromhex("02534c000002")
+for target in sys.argv[2:]:
+    s.send(b"\\xff" * 6 + ours + struct.pack(">HHHBBH", 0x0806, 1, 0x0800, 6, 4, 1) + ours +
+           socket.inet_aton(sys.argv[1]) + bytes(6) + socket.inet_aton(target))
+n, end = 0, time.monotonic() + 3
+while time.monotonic() < end:
+    try: n += s.recv(100)[20:22] == struct.pack(">H", 2)
+    except TimeoutError: pass
+print(n)
+"""
 
 DOCKER_PORTS = f"""table ip docker_like {{
  chain pre {{ type nat hook prerouting priority -100; fib daddr type local tcp dport 8088 dnat to {PUBLIC}:{PORT}
@@ -176,6 +194,11 @@ def crafted(tap, h, o, inst, other):
         tap.equal(n, 0, f"a datagram that says it comes from {source} goes nowhere")
 
 
+def resolution(tap, inst, other):
+    targets = [host_end(inst.addr), GATEWAY, HOST, other.addr]
+    tap.equal(python_in(inst, ARP, inst.addr, *targets).strip(), "0", "nobody answers when asked for a hardware address")
+
+
 def host_ports(tap, inst, server):
     """The host's loopback and what it forwards to others, with the settings that container engines make."""
     run("nft", DOCKER_PORTS)
@@ -184,6 +207,7 @@ def host_ports(tap, inst, server):
     outside.write(f"/proc/sys/net/ipv4/conf/sil{inst.number}s{inst.slot}/route_localnet", "1")
     before = server.seen
     raw(inst, inst.addr, "127.0.0.1", server.port)
+    time.sleep(1)  # the server has a thread of its own
     tap.equal(server.seen, before, "with route_localnet on, the host's loopback is not reached from a sandbox")
     no_way(tap, inst, [f"{HOST}:8088", f"{HOST_ALIAS}:8088"], "a port that the host forwards")
     run("nft", "delete table ip docker_like")
@@ -288,6 +312,7 @@ def main():
             only_the_daemon(tap, inst, o)
             without_own_rules(tap, inst, other, 7777)
             crafted(tap, h, o, inst, other)
+            resolution(tap, inst, other)
             host_ports(tap, inst, server)
             no_way(tap, alone, [f"{PUBLIC}:{PORT}", f"{HOST}:7777", f"{GATEWAY}:53"], "without internet")
             run("nsenter", "-t", str(alone.pid), "-n", "ip", "route", "add", "default", "via", GATEWAY)
