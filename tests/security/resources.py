@@ -20,6 +20,12 @@ def group_file(h, inst, controller, name, v2_name):
     return None
 
 
+def v2_options():
+    """The options of the hierarchy of version 2."""
+    with open("/proc/self/mountinfo", encoding="ascii") as f:
+        return next((line.split()[-1].split(",") for line in f if " - cgroup2 " in line), [])
+
+
 def host_can_watch():
     fd = ctypes.CDLL(None).inotify_init1(os.O_CLOEXEC)
     if fd >= 0:
@@ -46,6 +52,7 @@ def shared(tap, h, inst, other):
 
 def main():
     harness.need_root()
+    options = v2_options()
     tap, h = harness.Tap(), harness.Helper()
     try:
         c = h.client()
@@ -67,7 +74,13 @@ def main():
         limited = [path for _, names, path in groups if names in ("memory", "cpu", "pids", "cpu,cpuacct", "")]
         tap.ok(limited and all(path.endswith("/user") for path in limited), "children run in the limited group", groups)
         tap.ok(all("silica" not in path for _, _, path in groups), "and see no path of the host's groups", groups)
-        other = c.start()
+        other = c.start(cpu=1000 * os.cpu_count())
+        part = 1000 * os.cpu_count() - min(200 * os.cpu_count(), 1000)
+        tap.ok(group_file(h, other, "cpu", "cpu.cfs_quota_us", "cpu.max") in (str(part * 20), f"{part * 20} 20000"),
+               "no sandbox gets the whole machine", group_file(h, other, "cpu", "cpu.cfs_quota_us", "cpu.max"))
+        if tuple(map(int, os.uname().release.split(".")[:2])) >= (6, 0):
+            tap.ok("favordynmods" in v2_options(), "moves between groups are favoured", v2_options())
+            tap.ok(set(options) <= set(v2_options()), "with the options that were there", (options, v2_options()))
         shared(tap, h, inst, other)
         c.stop(inst.id)
         c.stop(other.id)
