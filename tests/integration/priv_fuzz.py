@@ -12,7 +12,6 @@ import argparse
 import contextlib
 import os
 import random
-import re
 import secrets
 import signal
 import struct
@@ -174,15 +173,10 @@ class Fuzz:
         return left
 
 
-def snapshot(h):
-    """Where a restart gets another loop device for the pool of disks, that is no difference."""
-    return [re.sub(r"^loop loop[0-9]+ ", "loop ", line) for line in h.snapshot()]
-
-
 def settled(h, before):
     """After a kill the file remover of the dead helper may still be at work."""
     end = time.monotonic() + ANSWER_LIMIT_S
-    while (now := snapshot(h)) != before and time.monotonic() < end:
+    while (now := h.snapshot()) != before and time.monotonic() < end:
         time.sleep(0.2)
     return now
 
@@ -195,7 +189,7 @@ def main():
     harness.need_root()
     tap, h = harness.Tap(), harness.Helper()
     try:
-        before = snapshot(h)
+        before = h.snapshot()
         fuzz, why = Fuzz(h, o.seed), ""
         print(f"# seed {o.seed}", flush=True)
         try:

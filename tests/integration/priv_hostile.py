@@ -73,7 +73,7 @@ def narrowed(tap, h):
     tap.equal([int(status[name], 16) for name in ("CapPrm", "CapEff", "CapBnd", "CapInh", "CapAmb")],
               [kept, kept, kept, 0, 0], "the helper has its capabilities and no others, and can get none back")
     tap.equal((status["Seccomp"], status["NoNewPrivs"]), ("2", "0"), "it has a seccomp filter; sudo works inside")
-    tap.equal(limit(h, "Max core file size"), ("0", "0"), "it leaves no core dump")
+    tap.equal(limit(h, "Max core file size"), ("1", "1"), "it leaves no core dump, nor hands one on")
 
 
 def strangers(tap, h):
