@@ -30,6 +30,7 @@ def living(tap, h, empty):
     h.start()
     c = h.client()
     tap.equal(disk_rig.pool_loops(h), pool, "the next helper takes the pool that is mounted, and no second device")
+    tap.equal(len(pool), 1, "(which was one)")
     third = c.start(disk=DISK)
     with Inside(first) as a, Inside(third) as b:
         tap.equal(a.read("tmp/meanwhile", 100), b"alone\n", "nothing was lost")

@@ -3,8 +3,8 @@
 import contextlib
 import ctypes
 import errno
+import glob
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -131,8 +131,8 @@ def loops(h):
 
 
 def facts(h):
-    """What is there of the instance. The pool may get another device with each start."""
-    return sorted(re.sub(r"^loop \S+ ", "loop ", line) for line in h.snapshot())
+    """What is there of the instance."""
+    return sorted(h.snapshot())
 
 
 def all_gone(h, empty):
@@ -141,7 +141,13 @@ def all_gone(h, empty):
 
 
 def pool_loops(h):
-    return [line for line in loops(h) if line.endswith("/pool.img")]
+    """The devices of the pool, by path in /sys."""
+    found = []
+    for path in glob.glob("/sys/block/loop*/loop/backing_file"):
+        with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as f:
+            if f.read().strip() == os.path.join(h.data, "pool.img"):
+                found.append(path)
+    return found
 
 
 def images(h):
