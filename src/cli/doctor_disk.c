@@ -38,7 +38,7 @@ static int open_nearest(const char *path)
 bool doctor_disk(struct doctor *d)
 {
     struct statfs v;
-    struct disk_room room;
+    struct disk_room room = {0};
     _cleanup_close_ int fd = open_nearest(d->data);
     if (fd < 0 || fstatfs(fd, &v) < 0 || disk_room_get(fd, &room) < 0)
         return doctor_bad(d, "name an absolute folder with --data", "%s cannot be looked at",

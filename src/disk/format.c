@@ -26,9 +26,10 @@
 enum { FORMAT_LIMIT_S = 60, WORDS_BYTES = 160, FILE_FD = 3 };
 
 #define FILE_NAME "/proc/self/fd/3"
-#define EXT4_FEATURES                                                                              \
-    "none,extent,filetype,sparse_super,large_file,huge_file,dir_index,ext_attr,dir_nlink,"         \
-    "extra_isize,flex_bg,64bit,metadata_csum,meta_bg"
+
+static const char ext4_features[] =
+    "none,extent,filetype,sparse_super,large_file,huge_file,dir_index,ext_attr,dir_nlink,"
+    "extra_isize,flex_bg,64bit,metadata_csum,meta_bg";
 
 static_assert(DISK_BYTES_PER_INODE == 16384, "the number below");
 
@@ -43,7 +44,7 @@ static const struct tool mke2fs = {
     "e2fsprogs",
     {"/usr/sbin/mke2fs", "/sbin/mke2fs"},
     {"mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-I", "256", "-i", "16384", "-m", "0", "-O",
-     EXT4_FEATURES, "-E", "lazy_itable_init=1,nodiscard,root_owner=0:0", FILE_NAME, NULL},
+     ext4_features, "-E", "lazy_itable_init=1,nodiscard,root_owner=0:0", FILE_NAME, NULL},
 };
 
 static const struct tool mkfs_xfs = {

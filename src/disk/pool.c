@@ -50,7 +50,7 @@ enum { XFS_BLOCK_BYTES = 4096, XFS_INODE_PERCENT = 25 };
 /* What the host could give it now, and has given. */
 static int pool_size(int data_fd, int pool_fd, uint64_t *ret)
 {
-    struct disk_room room;
+    struct disk_room room = {0};
     struct stat st = {0};
     int r = disk_room_get(data_fd, &room);
     if (r == 0 && pool_fd >= 0 && fstat(pool_fd, &st) < 0)
@@ -144,9 +144,9 @@ static int mount_pool(int file_fd, int *ret_loop_fd, int *ret_fd, struct err *er
 /* Larger than the file system only by what the file has more: so a crash in between is made good. */
 static int grow_pool(int data_fd, int file_fd, int loop_fd, int dir_fd, struct err *err)
 {
-    struct disk_room now;
-    struct stat st;
-    uint64_t want;
+    struct disk_room now = {0};
+    struct stat st = {0};
+    uint64_t want = 0;
     int r = pool_size(data_fd, file_fd, &want);
     if (r == 0)
         r = disk_room_get(dir_fd, &now);

@@ -38,7 +38,7 @@ bool disk_can_reflink(int dir_fd)
 
 static int check_room(int fd, const char *what, const char *remedy, struct err *err)
 {
-    struct disk_room room;
+    struct disk_room room = {0};
     int r = disk_room_get(fd, &room);
     if (r < 0)
         return err_sys(err, r, "look at %s", what);
