@@ -61,6 +61,9 @@ static int parse_info(struct slice text, struct template_info *t, struct err *er
         return r;
     if (t->alias[0] != '\0' && !id_is_alias(t->alias))
         return err_set(err, -EINVAL, ERR_INVALID, "alias is not a template alias");
+    if (t->disk_mb < TEMPLATE_DISK_MIN_MB || t->disk_mb > TEMPLATE_DISK_MAX_MB)
+        return err_set(err, -EINVAL, ERR_INVALID, "diskMB must be %d to %d, not %u",
+                       TEMPLATE_DISK_MIN_MB, TEMPLATE_DISK_MAX_MB, t->disk_mb);
     return 0;
 }
 

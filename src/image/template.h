@@ -10,6 +10,8 @@
 
 #include <stdint.h>
 
+enum { TEMPLATE_DISK_MIN_MB = 64, TEMPLATE_DISK_MAX_MB = 16777216 }; /* as [sandbox] disk_mb */
+
 struct template_info {
     char id[TEMPLATE_ID_LEN + 1];
     char alias[TEMPLATE_ALIAS_MAX + 1]; /* "" when none */

@@ -102,6 +102,9 @@ static void put_template(struct fixture *f, const char *id, const char *json)
     "\",\"buildId\":\"7854539d-41ef-4d51-ba34-d7bb3572a476\","                                     \
     "\"cpuCount\":2,\"memoryMB\":1024,\"diskMB\":10240,\"createdAt\":\"x\",\"more\":[1]}"
 
+#define JSON_WITH_DISK(id, mb)                                                                     \
+    "{\"id\":\"" id "\",\"buildId\":\"x\",\"cpuCount\":2,\"memoryMB\":1024,\"diskMB\":" mb "}"
+
 static int set_up(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
@@ -196,6 +199,10 @@ static void damage_is_told(void **state)
     expect_refused(f, ID_A, -EINVAL, "buildId");
     put(f, ID_A "/template.json", JSON_OF(ID_A, "Not-An-Alias"));
     expect_refused(f, ID_A, -EINVAL, "alias");
+    put(f, ID_A "/template.json", JSON_WITH_DISK(ID_A, "63"));
+    expect_refused(f, ID_A, -EINVAL, "diskMB must be 64 to 16777216, not 63");
+    put(f, ID_A "/template.json", JSON_WITH_DISK(ID_A, "16777217"));
+    expect_refused(f, ID_A, -EINVAL, "diskMB must be 64 to 16777216, not 16777217");
     put(f, ID_A "/template.json", "{");
     expect_refused(f, ID_A, -EBADMSG, ID_A);
 }
