@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# timeout: 600
 """Disks when silica-priv is killed: at any moment of a start, while sandboxes live, with all of them at once."""
 
 import os

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# timeout: 600
 """A sandbox's disk: its size and its number of files are limits, and hurt nobody but itself."""
 
 import errno

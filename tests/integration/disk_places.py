@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# timeout: 600
 """Where disks lie: on XFS and Btrfs as files, elsewhere in a pool; what is half-made, foreign, too small, low."""
 
 import errno
