@@ -56,12 +56,19 @@ static int landlock_alone(void)
     return open("/etc/passwd", O_RDONLY | O_CLOEXEC) < 0 && errno == EACCES ? 0 : 2;
 }
 
+/* Not by _exit(): sanitizers make other calls before a function that does not return. */
+static void leave(int code)
+{
+    for (;;)
+        (void)syscall(SYS_exit_group, code);
+}
+
 static void check(probe run)
 {
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0)
-        _exit(run != NULL ? confined(run) : landlock_alone());
+        leave(run != NULL ? confined(run) : landlock_alone());
     int status = 0;
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFEXITED(status));
