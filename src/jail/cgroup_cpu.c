@@ -3,7 +3,7 @@
  *
  *   silica-<instance>   as much as one process on each processor; together not quite all of them
  *     <id>              every sandbox the same
- *       user            its limit, and never more than SANDBOX_PERCENT of the machine
+ *       user            its limit, and never the whole machine: most_of_sandbox()
  *       envd            a small limit, but more weight
  *
  * The kernel's scheduler may pass over everybody else on a processor for seconds while a group's
@@ -20,7 +20,7 @@
 enum {
     PERIOD_US = 20000,
     QUOTA_MIN_US = 1000, /* the kernel's */
-    SANDBOX_PERCENT = 80,
+    ALONE_PERCENT = 80, /* of the one processor of a machine that has no other */
     ALL_PERCENT = 90,
     SPARED_MAX_MILLIS = 1000, /* of large machines, no more than one processor is kept back */
     PROCESS_WEIGHT = 100,
@@ -44,6 +44,16 @@ static uint64_t part_of_all(unsigned percent)
 {
     uint64_t all = processors() * 1000, part = all * percent / 100;
     return all - part > SPARED_MAX_MILLIS ? all - SPARED_MAX_MILLIS : part;
+}
+
+/*
+ * All processors but one: a step of a neighbour's command then finds one where nobody computes, and
+ * waits for no tick of the clock.
+ */
+static uint64_t most_of_sandbox(void)
+{
+    uint64_t n = processors();
+    return n > 1 ? (n - 1) * 1000 : part_of_all(ALONE_PERCENT);
 }
 
 static int set_quota(const struct cgroup_hierarchy *h, const char *dir, uint64_t millis)
@@ -71,7 +81,7 @@ int cgroup_weight(const struct cgroup_hierarchy *h, const char *dir, uint64_t we
 int cgroup_share(const struct cgroup_hierarchy *h, const char *dir, uint64_t millis,
                  uint64_t weight)
 {
-    uint64_t most = part_of_all(SANDBOX_PERCENT);
+    uint64_t most = most_of_sandbox();
     int r = set_quota(h, dir, millis < most ? millis : most);
     return r == 0 ? cgroup_weight(h, dir, weight) : r;
 }
