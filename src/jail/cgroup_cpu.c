@@ -20,7 +20,7 @@
 enum {
     PERIOD_US = 20000,
     QUOTA_MIN_US = 1000, /* the kernel's */
-    ALONE_PERCENT = 80, /* of the one processor of a machine that has no other */
+    ALONE_PERCENT = 80,  /* of the one processor of a machine that has no other */
     ALL_PERCENT = 90,
     SPARED_MAX_MILLIS = 1000, /* of large machines, no more than one processor is kept back */
     PROCESS_WEIGHT = 100,
