@@ -21,6 +21,7 @@ int nft_run(const struct buf *text, struct err *err);
 /* What one sandbox may do on the network. */
 struct net_policy {
     bool internet; /* false: nothing but to answer the host */
+    bool machine;  /* its packets come from a virtual machine's tap device, and are forwarded */
     uint64_t rate; /* bytes a second each way, not counting the host; 0: no limit */
 };
 
@@ -31,9 +32,16 @@ struct host_policy {
     bool forward_alone; /* drop what others want forwarded: nobody did before we switched it on */
 };
 
-/* The text of the policy inside a sandbox's namespace (policy_inside.c). */
+/* The text of the policy inside a sandbox's namespace (policy_inside.c, policy_machine.c). */
 int nft_sandbox_policy(struct buf *out, const struct net_slot *slot,
                        const struct net_policy *policy);
+int nft_machine_policy(struct buf *out, const struct net_slot *slot,
+                       const struct net_policy *policy);
+/* What both begin with: the table of rates at the link; and what a first packet must keep to. */
+void nft_put_rates(struct buf *out, const struct net_slot *slot, uint64_t rate);
+void nft_put_fresh(struct buf *out);
+/* Queries to the gateway go to the host's end, where silica-dns listens. */
+void nft_put_dns(struct buf *out, const struct net_slot *slot);
 
 /* The text of the host's table of an instance, replacing one that is there (policy_host.c). */
 int nft_host_policy(struct buf *out, const struct host_policy *policy);

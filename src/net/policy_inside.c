@@ -29,7 +29,7 @@
 /* A bucket holds one second (nftables' way) and this much more: a few bundled packets. */
 enum { RATE_BURST_BYTES = 262144 };
 
-static void put_dns(struct buf *out, const struct net_slot *slot)
+void nft_put_dns(struct buf *out, const struct net_slot *slot)
 {
     char gateway[ADDR_TEXT_BYTES], host[ADDR_TEXT_BYTES];
     net_addr_text(SANDBOX_GATEWAY, gateway);
@@ -48,7 +48,7 @@ static void put_nat(struct buf *out, const struct net_slot *slot, bool dns)
     net_addr_text(slot->outer_addr, outer);
     if (dns) {
         (void)buf_put_str(out, " chain nat_out {\n  type nat hook output priority -100;\n");
-        put_dns(out, slot);
+        nft_put_dns(out, slot);
         (void)buf_put_str(out, " }\n");
     }
     (void)buf_printf(out,
@@ -92,7 +92,7 @@ static void put_input(struct buf *out, const struct net_slot *slot)
 }
 
 /* The first packet of a connection that the rules permit. */
-static void put_fresh(struct buf *out)
+void nft_put_fresh(struct buf *out)
 {
     (void)buf_printf(out,
                      " chain fresh {\n"
@@ -138,7 +138,7 @@ static void put_rate(struct buf *out, const char *hook, const char *host_match, 
 }
 
 /* The host's own packets (the edge, DNS) are not counted: they must get through a sandbox's flood. */
-static void put_rates(struct buf *out, const struct net_slot *slot, uint64_t rate)
+void nft_put_rates(struct buf *out, const struct net_slot *slot, uint64_t rate)
 {
     char host[ADDR_TEXT_BYTES], match[ADDR_TEXT_BYTES + 16];
     net_addr_text(slot->host_addr, host);
@@ -153,13 +153,13 @@ static void put_rates(struct buf *out, const struct net_slot *slot, uint64_t rat
 int nft_sandbox_policy(struct buf *out, const struct net_slot *slot,
                        const struct net_policy *policy)
 {
-    put_rates(out, slot, policy->rate);
+    nft_put_rates(out, slot, policy->rate);
     (void)buf_put_str(out, "table inet silica {\n");
     put_raw(out);
     put_nat(out, slot, policy->internet);
     put_input(out, slot);
     if (policy->internet)
-        put_fresh(out);
+        nft_put_fresh(out);
     put_output(out, policy->internet);
     return buf_put_str(out, "}\n");
 }

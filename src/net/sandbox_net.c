@@ -15,6 +15,7 @@
 #include "net/policy.h"
 #include "net/rtnl.h"
 #include "net/sysctl.h"
+#include "net/tap.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -95,7 +96,8 @@ static int policy_inside(const struct net_slot *slot, const struct net_policy *p
                          struct err *err)
 {
     _cleanup_buf_ struct buf text = BUF_INIT(NFT_TEXT_MAX_BYTES);
-    (void)nft_sandbox_policy(&text, slot, policy); /* nft_run sees its failure */
+    (void)(policy->machine ? nft_machine_policy : nft_sandbox_policy)(&text, slot, policy);
+    /* nft_run sees its failure */
     return nft_run(&text, err);
 }
 
@@ -154,6 +156,35 @@ static int host_end(struct rtnl *nl, const struct sandbox_net *net, bool interne
     return r;
 }
 
+/*
+ * A machine's namespace is a router between its tap device and the link. The gateway's address is on
+ * the tap device; the guest and the gateway know each other as the two ends of a container's link do.
+ */
+static int links_machine(struct sandbox_net *net, struct err *err)
+{
+    const struct net_slot *slot = &net->slot;
+    _cleanup_(rtnl_closep)
+    struct rtnl *nl = NULL;
+    int r = rtnl_open(&nl, err);
+    if (r == 0)
+        r = tap_make("tap0", host_mac, &net->tap_fd, err);
+    if (r == 0)
+        r = rtnl_addr_add(nl, "tap0", SANDBOX_GATEWAY, LINK_PREFIX, err);
+    if (r == 0)
+        r = rtnl_link_up(nl, "tap0", err);
+    if (r == 0)
+        r = rtnl_neigh_add(nl, "tap0", SANDBOX_INNER_ADDR, inner_mac, err);
+    if (r == 0)
+        r = rtnl_addr_add(nl, "eth0", slot->outer_addr, LINK_PREFIX, err);
+    if (r == 0)
+        r = rtnl_link_up(nl, "eth0", err);
+    if (r == 0)
+        r = rtnl_neigh_add(nl, "eth0", slot->host_addr, host_mac, err);
+    if (r == 0)
+        r = rtnl_route_add(nl, "eth0", 0, 0, slot->host_addr, err);
+    return r == 0 ? net_sysctl_set("ipv4/ip_forward", "1", err) : r;
+}
+
 /* The policy is in place before the link is up: there is no moment without it. */
 static int inside(struct sandbox_net *net, const struct net_policy *policy, struct err *err)
 {
@@ -161,6 +192,11 @@ static int inside(struct sandbox_net *net, const struct net_policy *policy, stru
     if (r < 0)
         return r;
     r = policy_inside(&net->slot, policy, err);
+    if (policy->machine) {
+        r = r == 0 ? links_machine(net, err) : r;
+        netns_leave();
+        return r;
+    }
     if (r == 0)
         r = links_inside(&net->slot, policy->internet, err);
     if (r == 0)
@@ -182,7 +218,8 @@ static int prepare(const struct sandbox_net *net, struct err *err)
 int sandbox_net_make(struct rtnl *host_nl, const struct net_slot *slot,
                      const struct net_policy *policy, struct sandbox_net *ret, struct err *err)
 {
-    struct sandbox_net net = {.slot = *slot, .netns_fd = -EBADF, .listen_fd = -EBADF};
+    struct sandbox_net net = {
+        .slot = *slot, .netns_fd = -EBADF, .listen_fd = -EBADF, .tap_fd = -EBADF};
     int r = netns_new(&net.netns_fd, err);
     if (r == 0)
         r = prepare(&net, err);
@@ -204,6 +241,7 @@ void sandbox_net_close(struct sandbox_net *net)
 {
     net->netns_fd = fd_close(net->netns_fd);
     net->listen_fd = fd_close(net->listen_fd);
+    net->tap_fd = fd_close(net->tap_fd);
 }
 
 int sandbox_net_remove(struct rtnl *host_nl, const struct net_slot *slot, struct err *err)

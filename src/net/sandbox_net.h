@@ -11,8 +11,9 @@ struct rtnl;
 
 struct sandbox_net {
     struct net_slot slot;
-    int netns_fd;  /* -EBADF when adopted: the sandbox's processes hold the namespace */
-    int listen_fd; /* listening on 0.0.0.0:ENVD_PORT inside; -EBADF once passed on */
+    int netns_fd; /* -EBADF when adopted: the sandbox's processes hold the namespace */
+    int listen_fd; /* listening on 0.0.0.0:ENVD_PORT inside; -EBADF for a machine, and once passed on */
+    int tap_fd; /* of a machine: its network card's other end (net/tap.h); else -EBADF */
 };
 
 /*
