@@ -31,11 +31,10 @@ uint64_t jail_bounding_set(void)
            | BIT(CAP_SETFCAP);         /* dpkg scripts that call setcap */
 }
 
-int jail_drop_bounding_set(void)
+int jail_drop_bounding_set(uint64_t kept)
 {
-    uint64_t keep = jail_bounding_set();
     for (unsigned cap = 0; cap < 64; cap++) {
-        if ((keep & BIT(cap)) != 0)
+        if ((kept & BIT(cap)) != 0)
             continue;
         if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
             return errno == EINVAL && cap > CAP_AUDIT_READ ? 0 : -errno; /* past the last one */

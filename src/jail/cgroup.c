@@ -107,10 +107,16 @@ int cgroup_make(const struct cgroups *cg, const char *id, const struct cgroup_li
     return err_sys(err, r, "make the control groups of a sandbox");
 }
 
-int cgroup_enter(const struct cgroups *cg, const char *id, pid_t pid, struct err *err)
+const char *cgroup_leaf_name(enum cgroup_leaf leaf)
+{
+    return leaf == CGROUP_LEAF_USER ? "user" : "envd";
+}
+
+int cgroup_enter(const struct cgroups *cg, const char *id, enum cgroup_leaf leaf, pid_t pid,
+                 struct err *err)
 {
     char dir[CGROUP_PATH_BYTES];
-    int r = fs_join(dir, sizeof(dir), id, "envd");
+    int r = fs_join(dir, sizeof(dir), id, cgroup_leaf_name(leaf));
     for (unsigned i = 0; r == 0 && i < cg->n; i++)
         r = cgroup_write_number(cg->h[i].fd, dir, "cgroup.procs", (uint64_t)pid);
     return r < 0 ? err_sys(err, r, "enter a control group") : 0;

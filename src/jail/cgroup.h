@@ -52,8 +52,11 @@ void cgroups_close(struct cgroups *cg, bool remove);
 /* Makes the groups of a sandbox with the limits set. On failure nothing is left. */
 int cgroup_make(const struct cgroups *cg, const char *id, const struct cgroup_limits *limits,
                 struct err *err);
-/* Puts a process into the envd group. */
-int cgroup_enter(const struct cgroups *cg, const char *id, pid_t pid, struct err *err);
+enum cgroup_leaf { CGROUP_LEAF_USER, CGROUP_LEAF_ENVD };
+const char *cgroup_leaf_name(enum cgroup_leaf leaf);
+/* Puts a process into one of the two groups. */
+int cgroup_enter(const struct cgroups *cg, const char *id, enum cgroup_leaf leaf, pid_t pid,
+                 struct err *err);
 /*
  * Opens the cgroup.procs files of the user group for writing, one a hierarchy, into ret_fds
  * (caller closes) and sets *ret_n.

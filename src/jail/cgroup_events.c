@@ -17,11 +17,6 @@ static const struct {
 };
 static_assert(ARRAY_LEN(files) == CGROUP_COUNTERS, "a counter has no file");
 
-static const char *leaf_name(enum cgroup_leaf leaf)
-{
-    return leaf == CGROUP_LEAF_USER ? "user" : "envd";
-}
-
 static int open_one(const struct cgroup_hierarchy *h, const char *id, const char *leaf,
                     const char *file)
 {
@@ -38,7 +33,7 @@ void cgroup_events_open(const struct cgroups *cg, const char *id, enum cgroup_le
         ret_fds[c] = -EBADF;
         for (unsigned i = 0; i < cg->n && ret_fds[c] < 0; i++)
             if ((cg->h[i].controllers & files[c].controller) != 0)
-                ret_fds[c] = open_one(&cg->h[i], id, leaf_name(leaf),
+                ret_fds[c] = open_one(&cg->h[i], id, cgroup_leaf_name(leaf),
                                       cg->h[i].v2 ? files[c].v2 : files[c].v1);
     }
 }
@@ -47,7 +42,7 @@ int cgroup_stat_open(const struct cgroups *cg, const char *id, enum cgroup_leaf 
 {
     for (unsigned i = 0; i < cg->n; i++)
         if ((cg->h[i].controllers & CGROUP_MEMORY) != 0)
-            return open_one(&cg->h[i], id, leaf_name(leaf), "memory.stat");
+            return open_one(&cg->h[i], id, cgroup_leaf_name(leaf), "memory.stat");
     return -EBADF;
 }
 

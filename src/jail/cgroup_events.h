@@ -14,8 +14,6 @@
 
 enum cgroup_counter { CGROUP_KILLS_FOR_MEMORY, CGROUP_REFUSED_FORKS, CGROUP_COUNTERS };
 
-enum cgroup_leaf { CGROUP_LEAF_USER, CGROUP_LEAF_ENVD };
-
 /*
  * Opens the files of one group for reading, by enum cgroup_counter (caller closes). -EBADF where the
  * host does not count.

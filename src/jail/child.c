@@ -86,8 +86,10 @@ static int arrange_fds(struct jail_child *c, int *exec_fd, int *userns_fd)
         if ((high[i] = park(c->spec->fds[i])) < 0)
             return high[i];
     int report = park(c->report_fd);
-    if (report < 0 || (*exec_fd = park(c->spec->exec_fd)) < 0 ||
-        (*userns_fd = park(c->spec->userns_fd)) < 0)
+    if (report < 0)
+        return report;
+    if (c->spec->program == NULL &&
+        ((*exec_fd = park(c->spec->exec_fd)) < 0 || (*userns_fd = park(c->spec->userns_fd)) < 0))
         return -EMFILE;
     c->report_fd = report;
     for (unsigned i = 0; i < c->spec->n_fds; i++)
@@ -96,17 +98,27 @@ static int arrange_fds(struct jail_child *c, int *exec_fd, int *userns_fd)
     return close_range(c->spec->n_fds, ~0U, CLOSE_RANGE_CLOEXEC) < 0 ? -errno : 0;
 }
 
-/* Root of the user namespace, and read back to be sure. */
-static int join_user(int userns_fd)
+/* All ids become `id`, and are read back to be sure. */
+static int become(uint32_t id)
 {
-    if (prctl(PR_SET_SECUREBITS, 0, 0, 0, 0) < 0 || setns(userns_fd, CLONE_NEWUSER) < 0 ||
-        setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
+    if (setgroups(0, NULL) < 0 || setresgid(id, id, id) < 0 || setresuid(id, id, id) < 0)
         return -errno;
     uid_t r, e, s;
     gid_t gr, ge, gs;
     if (getresuid(&r, &e, &s) < 0 || getresgid(&gr, &ge, &gs) < 0)
         return -errno;
-    return (r | e | s) == 0 && (gr | ge | gs) == 0 && getgroups(0, NULL) == 0 ? 0 : -EPERM;
+    return r == id && e == id && s == id && gr == id && ge == id && gs == id &&
+                   getgroups(0, NULL) == 0
+               ? 0
+               : -EPERM;
+}
+
+/* Root of the user namespace. */
+static int join_user(int userns_fd)
+{
+    if (prctl(PR_SET_SECUREBITS, 0, 0, 0, 0) < 0 || setns(userns_fd, CLONE_NEWUSER) < 0)
+        return -errno;
+    return become(0);
 }
 
 /* Without no_new_privs (sudo must work), loading needs CAP_SYS_ADMIN: before it is given up. */
@@ -142,12 +154,9 @@ static void wait_for_go(const struct jail_child *c)
         _exit(127); /* the helper is gone */
 }
 
-_Noreturn void jail_child_run(struct jail_child *c)
+static _Noreturn void run_sandbox(struct jail_child *c)
 {
     int exec_fd = -EBADF, userns_fd = -EBADF;
-    wait_for_go(c);
-    must(c, JAIL_STEP_NAMESPACES, join_namespaces(c));
-    must(c, JAIL_STEP_STAGE, jail_mount_stage(c));
     must(c, JAIL_STEP_LAYERS, jail_mount_layers(c));
     (void)umask(0); /* modes are given in full from here to set_limits() */
     must(c, JAIL_STEP_OVERLAY, jail_mount_overlay(c));
@@ -159,11 +168,40 @@ _Noreturn void jail_child_run(struct jail_child *c)
     must(c, JAIL_STEP_LIMITS, set_limits(c));
     must(c, JAIL_STEP_FDS, arrange_fds(c, &exec_fd, &userns_fd));
     must(c, JAIL_STEP_IDS, join_user(userns_fd));
-    must(c, JAIL_STEP_CAPS, jail_drop_bounding_set());
+    must(c, JAIL_STEP_CAPS, jail_drop_bounding_set(jail_bounding_set()));
     must(c, JAIL_STEP_SECCOMP, load_filters(c->spec->filters));
     must(c, JAIL_STEP_CAPS, jail_set_caps(jail_bounding_set(), jail_bounding_set()));
 
     const char *const argv[] = {c->spec->argv0, NULL}, *const envp[] = {NULL};
     (void)syscall(SYS_execveat, exec_fd, "", argv, envp, AT_EMPTY_PATH);
     give_up(c, JAIL_STEP_EXEC, -errno);
+}
+
+/* Rights are gone with the ids: no bounding set, none to win back by a program. */
+static _Noreturn void run_program(struct jail_child *c)
+{
+    const struct jail_program *p = c->spec->program;
+    const char *const envp[] = {NULL};
+    (void)umask(0);
+    must(c, JAIL_STEP_LAYERS, jail_mount_program(c));
+    must(c, JAIL_STEP_PIVOT, jail_pivot(c));
+    must(c, JAIL_STEP_LIMITS, set_limits(c));
+    must(c, JAIL_STEP_FDS, arrange_fds(c, NULL, NULL));
+    must(c, JAIL_STEP_CAPS, jail_drop_bounding_set(0));
+    must(c, JAIL_STEP_IDS, become(p->uid));
+    must(c, JAIL_STEP_CAPS, jail_set_caps(0, 0));
+    must(c, JAIL_STEP_CAPS, prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0);
+    must(c, JAIL_STEP_SECCOMP, load_filters(c->spec->filters));
+    (void)syscall(SYS_execve, p->path, p->argv, envp);
+    give_up(c, JAIL_STEP_EXEC, -errno);
+}
+
+_Noreturn void jail_child_run(struct jail_child *c)
+{
+    wait_for_go(c);
+    must(c, JAIL_STEP_NAMESPACES, join_namespaces(c));
+    must(c, JAIL_STEP_STAGE, jail_mount_stage(c));
+    if (c->spec->program != NULL)
+        run_program(c);
+    run_sandbox(c);
 }

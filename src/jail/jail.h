@@ -13,6 +13,7 @@
 #include "base/err.h"
 
 #include <linux/filter.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -44,21 +45,44 @@ int jail_program_open(const char *path, int *ret_fd, struct err *err);
 /* Capability numbers as a bit set: what root inside may have at most. Reasons in caps.c. */
 uint64_t jail_bounding_set(void);
 
+/*
+ * A detached, read-only mount of the folder dir_fd, without set-uid programs and device nodes: the root
+ * of a jail_program. Caller closes *ret_fd.
+ */
+int jail_root_open(int dir_fd, int *ret_fd, struct err *err);
+
 enum { JAIL_FDS_MAX = 32 };
 
+/*
+ * A program of the host's that is put away (QEMU), instead of silica-envd in a sandbox: a user of its
+ * own without any right, no_new_privs, and a root of a few files that it can only read. /proc shows
+ * itself alone, /dev has null and urandom.
+ */
+struct jail_program {
+    int root_fd;             /* jail_root_open() */
+    uint32_t uid;            /* and group */
+    bool kvm;                /* /dev/kvm too */
+    const char *path;        /* in that root */
+    const char *const *argv; /* NULL at the end */
+};
+
 struct jail_spec {
+    const struct jail_program *program; /* NULL: a sandbox */
     const char *hostname;
     const char *stage; /* absolute path of an empty folder of ours, mounted on in the child only */
-    int userns_fd, netns_fd;
+    int netns_fd;
+    int fds[JAIL_FDS_MAX]; /* become descriptors 0, 1, 2, ... of the program */
+    unsigned n_fds;
+    const struct jail_filters *filters;
+
+    /* Of a sandbox alone. */
+    int userns_fd;
     uint32_t uid_base;
     int lower_fd; /* jail_layer_open() of the read-only root file system */
     int layer_fd; /* the mount, shifted, of a folder with "upper" and "work" */
     int exec_fd;  /* jail_program_open() */
     const char *argv0;
-    int fds[JAIL_FDS_MAX]; /* become descriptors 0, 1, 2, ... of the program */
-    unsigned n_fds;
     const char *hosts, *resolv_conf; /* contents of the files in /etc */
-    const struct jail_filters *filters;
 };
 
 struct jail {

@@ -47,6 +47,8 @@ int jail_mount_proc(struct jail_child *c);
 int jail_mount_sys(struct jail_child *c);
 int jail_write_etc(struct jail_child *c);
 int jail_pivot(struct jail_child *c);
+/* special.c: the root of a jail_program with its /dev and /proc. */
+int jail_mount_program(struct jail_child *c);
 
 /* special.c: what /dev, /proc and /sys show; docs/sandbox-policy.md is made of these lists. */
 struct jail_node {
@@ -62,5 +64,5 @@ int jail_attach(int mnt_fd, int dir_fd, const char *name);
 int jail_open_plain(int dir_fd, const char *path, int flags);
 
 /* caps.c */
-int jail_drop_bounding_set(void);
+int jail_drop_bounding_set(uint64_t kept);
 int jail_set_caps(uint64_t permitted, uint64_t effective);

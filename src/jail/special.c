@@ -167,3 +167,47 @@ int jail_mount_sys(struct jail_child *c)
     int r = jail_attach(fd, c->root_fd, "sys");
     return r == 0 ? cover_all(c, fd, none, jail_sys_masked) : r;
 }
+
+/* /proc for mem-path=/proc/self/fd/N and the like: nothing but the program's own processes. */
+static int mount_own_proc(const struct jail_child *c)
+{
+    static const struct fs_option options[] = {{"subset", "pid"}, {"hidepid", "ptraceable"}};
+    return attach_new(c->root_fd, "proc", "proc", options, ARRAY_LEN(options),
+                      quiet_attrs | MOUNT_ATTR_RDONLY);
+}
+
+static int mount_few_nodes(struct jail_child *c)
+{
+    static const struct fs_option options[] = {{"mode", "755"}, {"size", "64k"}};
+    static const struct jail_node nodes[] = {
+        {"null", 1, 3}, {"urandom", 1, 9}, {"kvm", 10, 232}, {NULL, 0, 0}};
+    c->dev_fd = fs_new_mount("tmpfs", options, ARRAY_LEN(options), dev_attrs);
+    if (c->dev_fd < 0)
+        return c->dev_fd;
+    int r = jail_attach(c->dev_fd, c->root_fd, "dev");
+    for (const struct jail_node *n = nodes; r == 0 && n->name != NULL; n++)
+        if ((n->major != 10 || c->spec->program->kvm) &&
+            mknodat(c->dev_fd, n->name, S_IFCHR | 0666, makedev(n->major, n->minor)) < 0)
+            r = -errno;
+    return r;
+}
+
+int jail_mount_program(struct jail_child *c)
+{
+    c->root_fd = c->spec->program->root_fd;
+    int r = jail_attach(c->root_fd, c->stage_fd, "root");
+    if (r == 0)
+        r = mount_few_nodes(c);
+    return r == 0 ? mount_own_proc(c) : r;
+}
+
+int jail_root_open(int dir_fd, int *ret_fd, struct err *err)
+{
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV};
+    _cleanup_close_ int fd =
+        open_tree(dir_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+    if (fd < 0 || mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
+        return err_sys(err, -errno, "mount the folder of a program");
+    *ret_fd = take_fd(&fd);
+    return 0;
+}
