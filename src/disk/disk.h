@@ -60,6 +60,24 @@ int disks_room(const struct disks *d, struct err *err);
 int disk_create(struct disks *d, const char *id, uint64_t bytes, int *ret_fd, struct err *err);
 
 /*
+ * The same without mounting it, for who mounts it himself (a virtual machine): *ret_fd is the image,
+ * open for reading and writing, which the caller closes.
+ */
+int disk_create_image(struct disks *d, const char *id, uint64_t bytes, int *ret_fd,
+                      struct err *err);
+/*
+ * A disk for `id` that shares the blocks of the one that was kept under the name of `kept`. -ENOENT when
+ * that one is not there. A guest may have written into it: it is for machines alone, never mounted here.
+ */
+int disk_copy_image(struct disks *d, const char *id, const char *kept, int *ret_fd,
+                    struct err *err);
+/* The disk of `id` is a sandbox's no longer, but kept under that name: for snapshots. Synced. */
+int disk_keep(int dir_fd, const char *id, struct err *err);
+int disk_kept_remove(int dir_fd, const char *kept);
+/* Call `each` with the name of every disk that is kept. */
+int disks_each_kept(const struct disks *d, void (*each)(void *user, const char *kept), void *user);
+
+/*
  * Remove the disk of `id`, waiting up to wait_ms until its loop device has let go of it, so that its
  * blocks are free when this returns; after that it is removed all the same. Missing is success.
  * dir_fd is disks.dir_fd or a copy of it. Returns 0 or a negative errno.
