@@ -6,7 +6,7 @@
  * says so. The pidfd is opened first and the start time read after: if both fit, the descriptor is
  * that very process, whatever happens to the number later.
  */
-#include "priv/helper.h"
+#include "priv/machine.h"
 
 #include "base/cleanup.h"
 #include "base/fs.h"
@@ -39,6 +39,7 @@ static void adopt(struct helper *h, const char *id)
         return;
     struct sandbox *s = sandbox_new(h, id);
     s->parts = PART_ALL;
+    s->kind = record.kind;
     s->pid = record.pid;
     s->pid_start = record.pid_start;
     s->pid_fd = pid_fd;
@@ -135,6 +136,7 @@ int adopt_all(struct helper *h, struct err *err)
         r = host_links_each(h->options.instance, reap_link, h, err);
     if (r < 0)
         return r;
+    machine_reap(h);
     if ((r = each_entry(h->sandboxes_fd, reap_files, h)) < 0 ||
         (r = disks_each(&h->disks, reap_disk, h)) < 0 ||
         (r = each_entry(h->state_fd, reap_state, h)) < 0)

@@ -6,6 +6,7 @@
 #include "net/netns.h"
 #include "net/rtnl.h"
 #include "priv/folders.h"
+#include "priv/machine.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -99,6 +100,9 @@ int helper_open(struct helper *h, const struct options *options, struct err *err
     h->firewall.change_fd = h->firewall.timer_fd = -EBADF;
     h->sandboxes_fd = h->state_fd = h->templates_fd = h->envd_fd = -EBADF;
     h->disks.dir_fd = h->disks.data_fd = -EBADF;
+    h->machines.vmms_fd = h->machines.snapshots_fd = h->machines.qmp_fd = -EBADF;
+    h->machines.vmm_fd = -EBADF;
+    list_init(&h->machines.memories);
     for (unsigned i = 0; i < CLIENTS_MAX; i++)
         h->clients[i].fd = -EBADF;
     list_init(&h->sandboxes);
@@ -109,6 +113,8 @@ int helper_open(struct helper *h, const struct options *options, struct err *err
         r = open_folders(h, err);
     if (r == 0)
         r = disks_open(options->data_dir, &h->disks, err);
+    if (r == 0)
+        r = machines_open(h, err);
     if (r == 0)
         r = jail_program_open(options->envd_path, &h->envd_fd, err);
     if (r == 0)
@@ -128,6 +134,7 @@ void helper_close(struct helper *h)
     cgroups_close(&h->cgroups, empty);
     rtnl_close(h->rtnl);
     jail_filters_done(&h->filters);
+    machines_close(h);
     disks_close(&h->disks);
     int *const fds[] = {&h->envd_fd,      &h->templates_fd, &h->state_fd,
                         &h->sandboxes_fd, &h->signal_fd,    &h->epoll_fd};

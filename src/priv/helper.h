@@ -29,6 +29,7 @@ struct options {
     const char *data_dir, *templates_dir, *socket_path, *envd_path;
     uint32_t client_uid;
     uint32_t instance;
+    bool kvm; /* virtual machines by hardware */
 };
 /* Returns 0, or -EINVAL with err naming the option. Strings are borrowed from argv. */
 int options_parse(int argc, char **argv, struct options *ret, struct err *err);
@@ -73,7 +74,10 @@ struct sandbox {
     pid_t remover_pid; /* LIFE_CLEANING */
     int remover_fd;
     struct watch remover_watch;
-    bool stopped; /* by request: no exit event */
+    uint32_t kind; /* enum priv_kind */
+    bool stopped;  /* by request: no exit event */
+    bool commit;   /* of a machine: what it was becomes its template's snapshot */
+    bool not_kept; /* that went wrong */
     char reason[PRIV_REASON_BYTES];
     uint32_t cause; /* enum priv_exit_cause */
     int32_t status;
@@ -86,6 +90,17 @@ struct firewall {
     bool is_up;
     int change_fd, timer_fd;
     struct watch change_watch, timer_watch;
+};
+
+/* Of virtual machines; see machine.h. */
+struct machines {
+    int vmms_fd;      /* DATA/machine/vmm */
+    int snapshots_fd; /* DATA/machine/snapshots */
+    int qmp_fd;       /* DATA/run/machines */
+    int vmm_fd;       /* the root for QEMU; -EBADF until it is needed */
+    char vmm_id[TEMPLATE_ID_LEN + 1];
+    bool kvm;
+    struct list memories; /* of snapshots, sealed */
 };
 
 struct client {
@@ -103,6 +118,7 @@ struct helper {
     int state_fd;     /* DATA/run/sandboxes */
     int templates_fd;
     struct disks disks;
+    struct machines machines;
     int envd_fd; /* the sealed copy */
     char stage[256];
     struct cgroups cgroups;
@@ -141,6 +157,7 @@ bool op_hello(struct client *c, const void *packet);
 bool op_start(struct client *c, const void *packet);
 bool op_stop(struct client *c, const void *packet);
 bool op_list(struct client *c, const void *packet);
+bool op_snapshot(struct client *c, const void *packet);
 
 /* sandbox.c */
 const char *sandbox_life_name(enum sandbox_life life);
@@ -151,6 +168,8 @@ void sandbox_kill(struct sandbox *s);
 void sandbox_abort(struct sandbox *s); /* a failed start: undo all parts now, free */
 void sandbox_instance(const struct sandbox *s, struct priv_instance *ret);
 void sandbox_forget(struct sandbox *s); /* free; the sandbox itself lives on */
+/* Its waiting process, noted down before, enters its group and runs; jail_go() says how it went. */
+int sandbox_release(struct sandbox *s, struct jail *jail, enum cgroup_leaf leaf, struct err *err);
 
 /* files.c */
 int files_make(struct sandbox *s, uint64_t disk_bytes, int *ret_layer_fd, struct err *err);
@@ -171,6 +190,7 @@ struct sandbox_record {
     pid_t pid;
     uint64_t pid_start;
     unsigned slot;
+    uint32_t kind; /* enum priv_kind */
 };
 int state_write(struct helper *h, const char *id, const struct sandbox_record *record,
                 struct err *err);

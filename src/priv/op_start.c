@@ -6,7 +6,7 @@
  * The parts are made in the order of enum sandbox_part; a failure undoes what was made. This blocks
  * the helper for the few milliseconds that the kernel needs: the wait for the child is bounded.
  */
-#include "priv/helper.h"
+#include "priv/machine.h"
 
 #include "base/cleanup.h"
 #include "base/fs.h"
@@ -211,47 +211,33 @@ static int spawn(struct start *t, struct err *err)
     t->s->pid = t->jail.pid;
     t->s->pid_fd = take_fd(&t->jail.pid_fd);
     t->s->pid_start = process_start_time(t->s->pid);
-    return 0;
-}
-
-/* So that the host's memory pressure takes sandboxes first, and none of them can change it back. */
-static void prefer_as_victim(pid_t pid)
-{
-    char path[40];
-    (void)snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", (int)pid);
-    _cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd >= 0)
-        (void)fs_write_all(fd, "200", 3); /* a preference, no boundary */
-}
-
-/* Noted down before it may run: a crash of ours at any moment leaves nothing unknown alive. */
-static int release(struct start *t, struct err *err)
-{
-    struct sandbox *s = t->s;
-    struct sandbox_record record = {s->pid, s->pid_start, s->slot.slot};
-    int r = cgroup_enter(&t->h->cgroups, s->id, s->pid, err);
-    if (r < 0)
-        return r;
-    prefer_as_victim(s->pid);
-    r = state_write(t->h, s->id, &record, err);
-    if (r < 0)
-        return r;
-    s->parts |= PART_STATE;
-    t->jail.pid_fd = s->pid_fd;
-    r = jail_go(&t->jail, err);
-    t->jail.pid_fd = -EBADF; /* it stays the sandbox's */
-    return r;
+    return sandbox_release(t->s, &t->jail, CGROUP_LEAF_ENVD, err);
 }
 
 static int make_all(struct start *t, struct err *err)
 {
     int (*const steps[])(struct start *, struct err *) = {
-        open_template, make_files, make_log, make_groups, make_network, tell_envd, spawn, release,
+        open_template, make_files, make_log, make_groups, make_network, tell_envd, spawn,
     };
     int r = jail_userns_make(t->s->slot.uid_base, &t->userns_fd, err);
     for (unsigned i = 0; r == 0 && i < ARRAY_LEN(steps); i++)
         r = steps[i](t, err);
-    return r == 0 ? sandbox_watch(t->s, err) : r;
+    return r;
+}
+
+/* Parts that only a container has live as long as its start. */
+static int start_container(struct helper *h, const struct priv_start *q, struct sandbox *s,
+                           struct err *err)
+{
+    struct start t = {.q = q, .h = h, .s = s};
+    t.userns_fd = t.lower_fd = t.layer_fd = t.null_fd = t.told_fd = -EBADF;
+    t.net.netns_fd = t.net.listen_fd = t.net.tap_fd = -EBADF;
+    for (unsigned i = 0; i < ARRAY_LEN(t.usage_fds); i++)
+        t.usage_fds[i] = -EBADF;
+    t.jail = (struct jail){.pid_fd = -EBADF, .go_fd = -EBADF, .report_fd = -EBADF};
+    int r = make_all(&t, err);
+    start_done(&t);
+    return r;
 }
 
 static int start(struct client *c, const struct priv_start *q, struct priv_instance *ret,
@@ -266,20 +252,17 @@ static int start(struct client *c, const struct priv_start *q, struct priv_insta
         r = slot_claim(h, &slot, err);
     if (r < 0)
         return r;
-    struct start t = {.q = q, .h = h, .s = sandbox_new(h, q->id)};
-    t.userns_fd = t.lower_fd = t.layer_fd = t.null_fd = t.told_fd = -EBADF;
-    t.net.netns_fd = t.net.listen_fd = -EBADF;
-    for (unsigned i = 0; i < ARRAY_LEN(t.usage_fds); i++)
-        t.usage_fds[i] = -EBADF;
-    t.jail = (struct jail){.pid_fd = -EBADF, .go_fd = -EBADF, .report_fd = -EBADF};
-    t.s->slot = slot;
-    r = make_all(&t, err);
-    start_done(&t);
+    struct sandbox *s = sandbox_new(h, q->id);
+    s->slot = slot;
+    s->kind = q->kind;
+    r = (q->kind == PRIV_CONTAINER ? start_container : machine_start)(h, q, s, err);
+    if (r == 0)
+        r = sandbox_watch(s, err);
     if (r < 0) {
-        sandbox_abort(t.s);
+        sandbox_abort(s);
         return r;
     }
-    sandbox_instance(t.s, ret);
+    sandbox_instance(s, ret);
     return 0;
 }
 

@@ -33,6 +33,12 @@ static int set_option(struct options *o, const char *name, const char *value, st
         return set_text(&o->envd_path, name, value, err);
     if (strcmp(name, "--client-uid") == 0)
         return set_number(&o->client_uid, UINT32_MAX - 1, name, value, err);
+    if (strcmp(name, "--kvm") == 0) {
+        uint32_t on = 0;
+        int r = set_number(&on, 1, name, value, err);
+        o->kvm = on != 0;
+        return r;
+    }
     if (strcmp(name, "--instance") == 0)
         return set_number(&o->instance, INSTANCE_MAX - 1, name, value, err);
     return err_set(err, -EINVAL, ERR_INVALID, "unknown option %s", name);

@@ -10,6 +10,7 @@
  *   PRIV_START {…}                  ->    reply with the instance, or an error
  *   PRIV_STOP {id}                  ->    reply once nothing of it is left
  *   PRIV_LIST {}                    ->    one PRIV_ITEM each, then the reply
+ *   PRIV_SNAPSHOT {id}              ->    reply once the machine has ended and its snapshot is kept
  *                                   <-    PRIV_EXIT whenever a sandbox ended by itself
  *
  * Replies carry the request's seq and may come in any order. The counts of PRIV_EVENT are totals
@@ -24,18 +25,27 @@
 #include <stdint.h>
 
 #define PRIV_MAGIC   0x53494c43u /* "SILC" */
-#define PRIV_VERSION 2u
+#define PRIV_VERSION 3u
 
 enum priv_op {
     PRIV_HELLO = 1,
     PRIV_START = 2,
     PRIV_STOP = 3,
     PRIV_LIST = 4,
+    PRIV_SNAPSHOT = 5,
     /* from the helper */
     PRIV_REPLY = 100,
     PRIV_ITEM = 101,
     PRIV_EXIT = 102,
     PRIV_EVENT = 103,
+};
+
+/* What a sandbox is made of. */
+enum priv_kind {
+    PRIV_CONTAINER = 0,
+    PRIV_MACHINE_BOOT = 1,  /* a virtual machine of the template, from its first instruction on */
+    PRIV_MACHINE_CLONE = 2, /* one that waits for the state of the template's snapshot */
+    PRIV_KIND_MAX_,
 };
 
 /* Limits of its own that a sandbox ran into. */
@@ -81,12 +91,21 @@ struct priv_start {
     uint32_t cpu_millis; /* 1000 = one core */
     uint32_t pids;
     uint32_t internet;     /* 0 or 1 */
-    uint32_t reserved;     /* 0 */
+    uint32_t kind;         /* enum priv_kind */
     uint64_t disk_bytes;   /* size of the writable layer */
     uint64_t network_rate; /* bytes a second each way, not counting the host itself; 0: no limit */
 };
 
 struct priv_stop {
+    struct priv_head head;
+    char id[PRIV_ID_BYTES];
+};
+
+/*
+ * A machine that was booted, settled and stopped, and has written its devices' state: it is ended, and
+ * what it was is the template's snapshot from now on.
+ */
+struct priv_snapshot {
     struct priv_head head;
     char id[PRIV_ID_BYTES];
 };
@@ -101,7 +120,7 @@ struct priv_instance {
     int32_t pid;
     uint32_t slot;
     uint32_t addr; /* host byte order */
-    uint32_t reserved;
+    uint32_t kind; /* enum priv_kind */
 };
 
 struct priv_item {
@@ -138,11 +157,12 @@ static_assert(sizeof(struct priv_start) == 168 && sizeof(struct priv_item) == 56
               "no padding that depends on the compiler");
 
 /* Bounds of a start request, checked on both sides. */
-#define PRIV_MEMORY_MIN_BYTES (UINT64_C(16) << 20)
-#define PRIV_MEMORY_MAX_BYTES (UINT64_C(1) << 42)
-#define PRIV_DISK_MIN_BYTES   (UINT64_C(16) << 20)
-#define PRIV_DISK_MAX_BYTES   (UINT64_C(1) << 44)
-#define PRIV_RATE_MIN_BYTES   (UINT64_C(1) << 10)
-#define PRIV_RATE_MAX_BYTES   (UINT64_C(1) << 36)
+#define PRIV_MEMORY_MIN_BYTES  (UINT64_C(16) << 20)
+#define PRIV_MEMORY_MAX_BYTES  (UINT64_C(1) << 42)
+#define PRIV_MACHINE_MIN_BYTES (UINT64_C(128) << 20) /* memory of a machine; whole MiB */
+#define PRIV_DISK_MIN_BYTES    (UINT64_C(16) << 20)
+#define PRIV_DISK_MAX_BYTES    (UINT64_C(1) << 44)
+#define PRIV_RATE_MIN_BYTES    (UINT64_C(1) << 10)
+#define PRIV_RATE_MAX_BYTES    (UINT64_C(1) << 36)
 enum { PRIV_CPU_MILLIS_MIN = 10, PRIV_CPU_MILLIS_MAX = 1024000, PRIV_PIDS_MIN = 8 };
 enum { PRIV_PIDS_MAX = 1 << 20, PRIV_PACKET_MAX_BYTES = 512 };

@@ -29,12 +29,18 @@ static bool is_start(const void *packet)
     return is_terminated(q->id, sizeof(q->id)) && id_is_sandbox(q->id) &&
            is_terminated(q->template_id, sizeof(q->template_id)) &&
            id_is_template(q->template_id) && is_secret(q->control_secret) && q->internet <= 1 &&
-           q->reserved == 0;
+           q->kind < PRIV_KIND_MAX_;
 }
 
 static bool is_stop(const void *packet)
 {
     const struct priv_stop *q = packet;
+    return is_terminated(q->id, sizeof(q->id)) && id_is_sandbox(q->id);
+}
+
+static bool is_snapshot(const void *packet)
+{
+    const struct priv_snapshot *q = packet;
     return is_terminated(q->id, sizeof(q->id)) && id_is_sandbox(q->id);
 }
 
@@ -51,6 +57,8 @@ bool priv_request_check(const void *packet, size_t n)
         return n == sizeof(struct priv_start) && is_start(packet);
     case PRIV_STOP:
         return n == sizeof(struct priv_stop) && is_stop(packet);
+    case PRIV_SNAPSHOT:
+        return n == sizeof(struct priv_snapshot) && is_snapshot(packet);
     case PRIV_LIST:
         return n == sizeof(struct priv_list);
     default:

@@ -12,9 +12,10 @@
  * The state file is the last to go: after a crash of this program it still says what was there.
  * An adopted sandbox is not our child; its end shows on the pidfd all the same.
  */
-#include "priv/helper.h"
+#include "priv/machine.h"
 
 #include "base/cleanup.h"
+#include "base/fs.h"
 #include "base/log.h"
 #include "net/sandbox_net.h"
 
@@ -26,6 +27,10 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+enum {
+    REMOVER_NOT_KEPT = 2
+}; /* its exit status: the files are removed, but there is no snapshot */
 
 static const char *const life_names[] = {
     [LIFE_STARTING] = "starting",
@@ -88,8 +93,11 @@ static void set_life(struct sandbox *s, enum sandbox_life life)
 
 void sandbox_instance(const struct sandbox *s, struct priv_instance *ret)
 {
-    *ret = (struct priv_instance){
-        .pid_start = s->pid_start, .pid = s->pid, .slot = s->slot.slot, .addr = s->slot.outer_addr};
+    *ret = (struct priv_instance){.pid_start = s->pid_start,
+                                  .pid = s->pid,
+                                  .slot = s->slot.slot,
+                                  .addr = s->slot.outer_addr,
+                                  .kind = s->kind};
     (void)snprintf(ret->id, sizeof(ret->id), "%s", s->id);
 }
 
@@ -115,6 +123,8 @@ static void undo_kernel_parts(struct sandbox *s)
         log_pipe_remove(h, s->id);
         s->parts &= ~(unsigned)PART_LOG;
     }
+    if (s->kind != PRIV_CONTAINER)
+        machine_qmp_remove(h, s->id);
 }
 
 /* The last part: the slot is free again only if its link is gone. */
@@ -166,6 +176,8 @@ void sandbox_abort(struct sandbox *s)
         s->parts &= ~(unsigned)PART_PROCESS;
     }
     undo_kernel_parts(s);
+    if (s->kind == PRIV_MACHINE_BOOT)
+        machine_draft_remove(s->helper->machines.snapshots_fd, s->id);
     if ((s->parts & PART_FILES) != 0)
         undone(s, PART_FILES,
                files_remove(s->helper->sandboxes_fd, s->helper->disks.dir_fd, s->id, &err), &err);
@@ -176,11 +188,14 @@ void sandbox_abort(struct sandbox *s)
 static void finished(struct sandbox *s)
 {
     struct helper *h = s->helper;
+    struct err not_kept;
+    (void)err_set(&not_kept, -EIO, ERR_INTERNAL,
+                  "the snapshot could not be written; silica-priv's log says why");
     undo_rest(s);
     for (unsigned i = 0; i < s->n_waiters; i++) {
         struct client *c = server_client(h, s->waiters[i].client);
         if (c != NULL)
-            server_reply(c, s->waiters[i].seq, NULL, NULL);
+            server_reply(c, s->waiters[i].seq, s->not_kept ? &not_kept : NULL, NULL);
     }
     if (!s->stopped) {
         struct priv_exit event = {
@@ -199,7 +214,9 @@ static void on_removed(struct watch *w, uint32_t events)
     siginfo_t info = {0};
     (void)events;
     int r = waitid(P_PIDFD, (id_t)s->remover_fd, &info, WEXITED);
-    if (r == 0 && info.si_code == CLD_EXITED && info.si_status == 0)
+    bool exited = r == 0 && info.si_code == CLD_EXITED;
+    s->not_kept = s->commit && !(exited && info.si_status == 0);
+    if (exited && (info.si_status == 0 || info.si_status == REMOVER_NOT_KEPT))
         s->parts &= ~(unsigned)PART_FILES;
     else
         log_error("sandbox %s: its files could not be removed; left to the next start", s->id);
@@ -207,16 +224,26 @@ static void on_removed(struct watch *w, uint32_t events)
 }
 
 /*
- * Keeps standard error and the two folders alone: with a copy of a client's connection, that would not
+ * Keeps standard error and the folders alone: with a copy of a client's connection, that would not
  * end with this program, and its client would wait for as long as the removal takes.
  */
 static _Noreturn void remover_run(const struct sandbox *s)
 {
-    enum { FOLDER = STDERR_FILENO + 1, DISKS, PARKING = 16 };
+    enum { FOLDER = STDERR_FILENO + 1, DISKS, SNAPSHOTS, PARKING = 16 };
     int disks = fcntl(s->helper->disks.dir_fd, F_DUPFD_CLOEXEC, PARKING);
-    bool ok = disks >= 0 && dup2(s->helper->sandboxes_fd, FOLDER) == FOLDER &&
-              dup2(disks, DISKS) == DISKS && close_range(DISKS + 1, ~0u, 0) == 0;
-    _exit(ok && files_remove(FOLDER, DISKS, s->id, NULL) == 0 ? 0 : 1);
+    int snapshots = fcntl(s->helper->machines.snapshots_fd, F_DUPFD_CLOEXEC, PARKING);
+    bool ok = disks >= 0 && snapshots >= 0 && dup2(s->helper->sandboxes_fd, FOLDER) == FOLDER &&
+              dup2(disks, DISKS) == DISKS && dup2(snapshots, SNAPSHOTS) == SNAPSHOTS &&
+              close_range(SNAPSHOTS + 1, ~0u, 0) == 0;
+    if (!ok)
+        _exit(1);
+    struct err err = {0};
+    int kept = s->commit ? machine_draft_commit(SNAPSHOTS, DISKS, s->id, &err) : 0;
+    if (kept < 0)
+        log_error("sandbox %s: %s", s->id, err.msg);
+    if (s->kind == PRIV_MACHINE_BOOT)
+        machine_draft_remove(SNAPSHOTS, s->id);
+    _exit(files_remove(FOLDER, DISKS, s->id, NULL) < 0 ? 1 : kept < 0 ? REMOVER_NOT_KEPT : 0);
 }
 
 static int start_remover(struct sandbox *s)
@@ -248,8 +275,37 @@ static void on_end(struct watch *w, uint32_t events)
     if (r < 0) {
         log_error("sandbox %s: no process to remove its files (%d); left to the next start", s->id,
                   r);
+        s->not_kept = s->commit;
         finished(s);
     }
+}
+
+/* So that the host's memory pressure takes sandboxes first, and none of them can change it back. */
+static void prefer_as_victim(pid_t pid)
+{
+    char path[40];
+    (void)snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", (int)pid);
+    _cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd >= 0)
+        (void)fs_write_all(fd, "200", 3); /* a preference, no boundary */
+}
+
+/* Noted down before it may run: a crash of ours at any moment leaves nothing unknown alive. */
+int sandbox_release(struct sandbox *s, struct jail *jail, enum cgroup_leaf leaf, struct err *err)
+{
+    struct sandbox_record record = {s->pid, s->pid_start, s->slot.slot, s->kind};
+    int r = cgroup_enter(&s->helper->cgroups, s->id, leaf, s->pid, err);
+    if (r < 0)
+        return r;
+    prefer_as_victim(s->pid);
+    r = state_write(s->helper, s->id, &record, err);
+    if (r < 0)
+        return r;
+    s->parts |= PART_STATE;
+    jail->pid_fd = s->pid_fd;
+    r = jail_go(jail, err);
+    jail->pid_fd = -EBADF; /* it stays the sandbox's */
+    return r;
 }
 
 int sandbox_watch(struct sandbox *s, struct err *err)

@@ -33,10 +33,8 @@
 enum { PACKETS_PER_TURN = 16, SEND_BUFFER_BYTES = 4 << 20, CLOSINGS_LOGGED_PER_S = 5 };
 
 static bool (*const operations[])(struct client *c, const void *packet) = {
-    [PRIV_HELLO] = op_hello,
-    [PRIV_START] = op_start,
-    [PRIV_STOP] = op_stop,
-    [PRIV_LIST] = op_list,
+    [PRIV_HELLO] = op_hello, [PRIV_START] = op_start,       [PRIV_STOP] = op_stop,
+    [PRIV_LIST] = op_list,   [PRIV_SNAPSHOT] = op_snapshot,
 };
 
 static void client_close(struct client *c, const char *why)

@@ -33,8 +33,8 @@ int state_write(struct helper *h, const char *id, const struct sandbox_record *r
                 struct err *err)
 {
     char text[RECORD_MAX_BYTES], tmp[40];
-    int n = snprintf(text, sizeof(text), "%d %" PRIu64 " %u\n", (int)record->pid, record->pid_start,
-                     record->slot);
+    int n = snprintf(text, sizeof(text), "%d %" PRIu64 " %u %u\n", (int)record->pid,
+                     record->pid_start, record->slot, record->kind);
     (void)snprintf(tmp, sizeof(tmp), ".%s", id);
     _cleanup_close_ int fd =
         openat(h->state_fd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -55,13 +55,13 @@ int state_read(struct helper *h, const char *id, struct sandbox_record *ret)
     if (r < 0)
         return r;
     struct slice rest = slice_of(text.p, slice_find(buf_slice(&text), '\n')), field;
-    uint64_t v[3];
+    uint64_t v[4] = {0}; /* those of earlier versions have three: they are containers */
     for (unsigned i = 0; i < ARRAY_LEN(v); i++)
-        if (!slice_next(&rest, ' ', &field) || parse_u64(field, UINT64_MAX, &v[i]) < 0)
+        if (!slice_next(&rest, ' ', &field) ? i < 3 : parse_u64(field, UINT64_MAX, &v[i]) < 0)
             return -EBADMSG;
-    if (v[0] == 0 || v[0] > INT_MAX || v[2] >= SLOTS_PER_INSTANCE)
+    if (v[0] == 0 || v[0] > INT_MAX || v[2] >= SLOTS_PER_INSTANCE || v[3] >= PRIV_KIND_MAX_)
         return -EBADMSG;
-    *ret = (struct sandbox_record){(pid_t)v[0], v[1], (unsigned)v[2]};
+    *ret = (struct sandbox_record){(pid_t)v[0], v[1], (unsigned)v[2], (uint32_t)v[3]};
     return 0;
 }
 

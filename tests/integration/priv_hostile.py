@@ -53,7 +53,7 @@ def cases():
     yield "a secret with a quote", HEAD.pack(START, 1) + GOOD(secret='"' + "a" * 63)
     yield "a secret without a terminator", HEAD.pack(START, 1) + GOOD(secret="a" * 72)
     yield "an internet flag of 2", HEAD.pack(START, 1) + GOOD(internet=2)
-    yield "a reserved field", HEAD.pack(START, 1) + GOOD(reserved=1)
+    yield "an unknown kind", HEAD.pack(START, 1) + GOOD(kind=3)
 
 
 def limit(h, name):

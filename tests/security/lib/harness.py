@@ -21,8 +21,9 @@ import time
 
 UID_BASE = 0x6FFF0000
 SANDBOX_UID_BASE = 0x70000000
-MAGIC, VERSION = 0x53494C43, 2
-HELLO, START, STOP, LIST, REPLY, ITEM, EXIT = 1, 2, 3, 4, 100, 101, 102
+MAGIC, VERSION = 0x53494C43, 3
+HELLO, START, STOP, LIST, SNAPSHOT, REPLY, ITEM, EXIT = 1, 2, 3, 4, 5, 100, 101, 102
+CONTAINER, BOOT, CLONE = 0, 1, 2
 HEAD = struct.Struct("=II")
 START_BODY = struct.Struct("=24s24s72sQIIIIQQ")
 INSTANCE = struct.Struct("=24sQiIII")
@@ -197,9 +198,9 @@ class Client:
 
     @staticmethod
     def start_body(name=None, template=TEMPLATE, secret="ab" * 32, memory=256 * MIB, cpu=1000, pids=64,
-                   internet=True, reserved=0, disk=1024 * MIB, rate=0):
+                   internet=True, kind=CONTAINER, disk=1024 * MIB, rate=0):
         return START_BODY.pack((name or new_id()).encode(), template.encode(), secret.encode(), memory, cpu,
-                               pids, int(internet), reserved, disk, rate)
+                               pids, int(internet), kind, disk, rate)
 
     def start(self, **options):
         return self.request(START, self.start_body(**options))[0]
