@@ -28,6 +28,8 @@ void api_free(struct api *api)
     free(api->routes);
     free(api->domain);
     free(api->driver);
+    free(api->driver_reason);
+    free(api->accelerator);
     free(api->templates_dir);
     free(api);
 }
@@ -42,7 +44,10 @@ static int copy_options(struct api *api, const struct api_opts *opts)
 {
     api->domain = strdup(opts->domain);
     api->driver = strdup(opts->driver != NULL ? opts->driver : "container");
-    if (api->domain == NULL || api->driver == NULL)
+    api->driver_reason = strdup(opts->driver_reason != NULL ? opts->driver_reason : "");
+    api->accelerator = strdup(opts->accelerator != NULL ? opts->accelerator : "");
+    if (api->domain == NULL || api->driver == NULL || api->driver_reason == NULL ||
+        api->accelerator == NULL)
         return -ENOMEM;
     if (opts->templates_dir != NULL && (api->templates_dir = strdup(opts->templates_dir)) == NULL)
         return -ENOMEM;

@@ -17,6 +17,8 @@ struct api_opts {
     bool strict_fields; /* unknown request fields are 400 instead of a header */
 
     const char *driver;        /* told by GET /capabilities; NULL: "container"; copied */
+    const char *driver_reason; /* why this one; told there too; NULL or "": not told; copied */
+    const char *accelerator;   /* of virtual machines: "kvm" or "tcg"; likewise */
     const char *templates_dir; /* what GET /templates reads; NULL: it is 501; copied */
 };
 

@@ -22,8 +22,9 @@ enum {
 struct api {
     struct store *store;
     struct sandbox_manager *manager;
-    char *domain, *driver, *templates_dir; /* owned; templates_dir may be NULL */
-    char **hosts;                          /* owned */
+    char *domain, *driver, *driver_reason, *accelerator,
+        *templates_dir; /* owned; templates_dir may be NULL */
+    char **hosts;       /* owned */
     size_t n_hosts;
     int64_t max_timeout_s;
     bool strict_fields;

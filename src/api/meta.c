@@ -36,6 +36,10 @@ void api_capabilities(struct api_req *req, struct slice body)
     jw_kstr(&w, "version", SILICA_VERSION);
     jw_kstr(&w, "envdVersion", SILICA_ENVD_VERSION);
     jw_kstr(&w, "driver", req->api->driver);
+    if (req->api->driver_reason[0] != '\0')
+        jw_kstr(&w, "driverReason", req->api->driver_reason);
+    if (req->api->accelerator[0] != '\0')
+        jw_kstr(&w, "accelerator", req->api->accelerator);
     jw_kstr(&w, "domain", req->api->domain);
     jw_ki64(&w, "maxTimeout", req->api->max_timeout_s);
     jw_kbool(&w, "strictFields", req->api->strict_fields);

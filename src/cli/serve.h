@@ -26,6 +26,8 @@ struct serve_settings {
     char data[PATH_MAX], templates[PATH_MAX], config[PATH_MAX]; /* absolute; config "" for none */
     char resolv_conf[PATH_MAX];                                 /* "" for the host's own */
     char listen[SERVE_TEXT_MAX], domain[SERVE_TEXT_MAX], driver[SERVE_TEXT_MAX];
+    char driver_reason[SERVE_TEXT_MAX]; /* why this driver */
+    const char *accelerator;            /* of the driver microvm: "kvm" or "tcg"; else "" */
     struct sockaddr_storage addr;
     socklen_t addr_len;
     uint16_t port;             /* 0 asks for any free one: `addr` is completed by serve_listen() */

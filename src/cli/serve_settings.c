@@ -3,6 +3,7 @@
  * section of the configuration file, default. All other keys of that file are the daemon's, which
  * checks them when it starts.
  */
+#include "cli/accelerator.h"
 #include "cli/serve.h"
 
 #include "base/cleanup.h"
@@ -125,13 +126,24 @@ static int absolute(const char *path, char dst[static PATH_MAX], struct err *err
 
 static int set_driver(struct serve_settings *s, const char *driver, struct err *err)
 {
-    if (strcmp(driver, "microvm") == 0)
-        return err_set(err, -EINVAL, ERR_INVALID,
-                       "the driver 'microvm' is not in this version; use 'container'");
-    if (strcmp(driver, "auto") != 0 && strcmp(driver, "container") != 0)
+    struct accelerator a;
+    bool chosen = strcmp(driver, "auto") != 0;
+    if (chosen && strcmp(driver, "container") != 0 && strcmp(driver, "microvm") != 0)
         return err_set(err, -EINVAL, ERR_INVALID,
                        "unknown driver '%.40s': auto, container or microvm", driver);
-    return slice_copy(SLICE_LIT("container"), s->driver, sizeof(s->driver));
+    accelerator_probe(&a);
+    s->accelerator = "";
+    if (strcmp(driver, "container") == 0 || (!chosen && !a.kvm)) {
+        (void)snprintf(
+            s->driver_reason, sizeof(s->driver_reason), "%s%s",
+            chosen ? "it was chosen" : "no hardware virtualisation: ", chosen ? "" : a.reason);
+        return slice_copy(SLICE_LIT("container"), s->driver, sizeof(s->driver));
+    }
+    s->accelerator = a.kvm ? "kvm" : "tcg";
+    (void)snprintf(s->driver_reason, sizeof(s->driver_reason), "%s; %s%s",
+                   chosen ? "it was chosen" : "hardware virtualisation works",
+                   a.kvm ? "" : "by software emulation, since ", a.reason);
+    return slice_copy(SLICE_LIT("microvm"), s->driver, sizeof(s->driver));
 }
 
 static int set_v4(struct serve_settings *s, const char *host)

@@ -56,10 +56,12 @@ static void child_init(struct child *c, const char *name, int end_signal)
 static int describe_priv(struct supervisor *v, struct err *err)
 {
     struct child *c = &v->children[PRIV];
-    const char *const argv[] = {"silica-priv",   "--data",     v->s->data, "--templates",
-                                v->s->templates, "--socket",   v->socket,  "--client-uid",
-                                v->uid,          "--instance", v->number,  "--envd",
-                                v->envd};
+    const char *const argv[] = {
+        "silica-priv", "--data",        v->s->data,
+        "--templates", v->s->templates, "--socket",
+        v->socket,     "--client-uid",  v->uid,
+        "--instance",  v->number,       "--envd",
+        v->envd,       "--kvm",         strcmp(v->s->accelerator, "kvm") == 0 ? "1" : "0"};
     child_init(c, argv[0], SIGTERM);
     memcpy(c->argv, argv, sizeof(argv));
     return program_find(argv[0], c->path, err);
@@ -68,10 +70,25 @@ static int describe_priv(struct supervisor *v, struct err *err)
 static int describe_daemon(struct supervisor *v, int listen_fd, struct err *err)
 {
     struct child *c = &v->children[DAEMON];
-    const char *const argv[] = {
-        "silicad",       "--data",   v->s->data,    "--templates", v->s->templates,
-        "--priv-socket", v->socket,  "--listen-fd", "3",           "--uid",
-        v->uid,          "--domain", v->s->domain,  "--driver",    v->s->driver};
+    const char *const argv[] = {"silicad",
+                                "--data",
+                                v->s->data,
+                                "--templates",
+                                v->s->templates,
+                                "--priv-socket",
+                                v->socket,
+                                "--listen-fd",
+                                "3",
+                                "--uid",
+                                v->uid,
+                                "--domain",
+                                v->s->domain,
+                                "--driver",
+                                v->s->driver,
+                                "--driver-reason",
+                                v->s->driver_reason,
+                                "--accelerator",
+                                v->s->accelerator};
     child_init(c, argv[0], SIGTERM);
     c->pass_fds[c->n_pass++] = listen_fd;
     memcpy(c->argv, argv, sizeof(argv));

@@ -43,6 +43,8 @@ static const struct config_key keys[] = {
     {"sandbox", "pids", CONFIG_NUMBER, AT(pids), 16, 65536, 1024},
     {"sandbox", "disk_mb", CONFIG_NUMBER, AT(disk_mb), 64, 16777216, 10240},
     {"sandbox", "network_mbit", CONFIG_NUMBER, AT(network_mbit), 0, 400000, 500},
+    {"microvm", "pool", CONFIG_NUMBER, AT(microvm_pool), 0, 256, 2},
+    {"microvm", "idle_s", CONFIG_NUMBER, AT(microvm_idle_s), 0, 31536000, 900},
 };
 
 struct reading {

@@ -32,6 +32,8 @@ struct config {
     /* [sandbox] */
     uint64_t max_sandboxes, max_timeout_s;
     uint64_t memory_mb, cpu_count, pids, disk_mb, network_mbit;
+    /* [microvm] */
+    uint64_t microvm_pool, microvm_idle_s;
 };
 
 void config_defaults(struct config *ret);

@@ -18,7 +18,9 @@
 #include "daemon/options.h"
 #include "edge/edge.h"
 #include "http/server.h"
+#include "image/template.h"
 #include "sandbox/container/container.h"
+#include "sandbox/microvm/microvm.h"
 #include "store/store.h"
 
 #include <fcntl.h>
@@ -37,7 +39,7 @@ struct daemon {
     struct api *api;
     struct edge *edge;
     struct http_server *server;
-    char state[PATH_MAX], templates[PATH_MAX], host_names[CONFIG_TEXT_BYTES];
+    char state[PATH_MAX], templates[PATH_MAX], machines[PATH_MAX], host_names[CONFIG_TEXT_BYTES];
     bool stopping, end_all, failed;
 };
 
@@ -113,6 +115,8 @@ static int serve(struct daemon *d, struct err *err)
         .max_timeout_s = (int64_t)d->c.max_timeout_s,
         .strict_fields = d->c.strict_fields,
         .driver = d->driver->ops->name,
+        .driver_reason = d->o.driver_reason,
+        .accelerator = d->o.accelerator,
         .templates_dir = d->templates,
     };
     struct edge_opts edge = {
@@ -136,6 +140,17 @@ static int serve(struct daemon *d, struct err *err)
     return r;
 }
 
+/* The template that most ask for has clones waiting before anybody asks. */
+static void expect_base(struct daemon *d)
+{
+    struct template_info t;
+    struct sandbox_limits limits;
+    if (strcmp(d->o.driver, "microvm") != 0 || template_find(d->templates, "base", &t, NULL) < 0)
+        return;
+    sandbox_template_limits(d->manager, &t, &limits);
+    microvm_expect(d->driver, t.id, &limits);
+}
+
 static void on_ready(void *user, const struct err *err)
 {
     struct daemon *d = user;
@@ -148,7 +163,9 @@ static void on_ready(void *user, const struct err *err)
         stop(d, false);
         return;
     }
-    log_info("ready, driver %s", d->driver->ops->name);
+    log_info("ready, driver %s%s%s", d->driver->ops->name,
+             d->o.driver_reason[0] != '\0' ? ": " : "", d->o.driver_reason);
+    expect_base(d);
 }
 
 static int manager_start(struct daemon *d, struct err *err)
@@ -175,9 +192,16 @@ static int manager_start(struct daemon *d, struct err *err)
 
 static int driver_start(struct daemon *d, struct err *err)
 {
+    struct microvm_opts vm = {.priv_socket = d->o.priv_socket,
+                              .machines_dir = d->machines,
+                              .pool = (unsigned)d->c.microvm_pool,
+                              .idle_s = (unsigned)d->c.microvm_idle_s,
+                              .notice = on_notice};
+    if (strcmp(d->o.driver, "microvm") == 0)
+        return microvm_driver_new(&d->loop, &vm, &d->driver, err);
     if (strcmp(d->o.driver, "container") != 0)
-        return err_set(err, -EINVAL, ERR_INVALID,
-                       "driver '%.32s' is not in this build; use --driver container", d->o.driver);
+        return err_set(err, -EINVAL, ERR_INVALID, "unknown driver '%.32s': container or microvm",
+                       d->o.driver);
     return container_driver_new(&d->loop, d->o.priv_socket, &d->driver, err);
 }
 
@@ -187,7 +211,8 @@ static int name_folders(struct daemon *d, struct err *err)
     int t = d->o.templates != NULL
                 ? snprintf(d->templates, sizeof(d->templates), "%s", d->o.templates)
                 : snprintf(d->templates, sizeof(d->templates), "%s/templates", d->o.data);
-    if (n < 0 || n >= PATH_MAX || t < 0 || t >= PATH_MAX)
+    int m = snprintf(d->machines, sizeof(d->machines), "%s/run/machines", d->o.data);
+    if (n < 0 || n >= PATH_MAX || t < 0 || t >= PATH_MAX || m < 0 || m >= PATH_MAX)
         return err_set(err, -ENAMETOOLONG, ERR_INVALID, "--data or --templates is too long");
     return 0;
 }

@@ -16,6 +16,8 @@ static const struct option long_options[] = {
     {"uid", required_argument, NULL, 'u'},
     {"domain", required_argument, NULL, 'n'},
     {"driver", required_argument, NULL, 'r'},
+    {"driver-reason", required_argument, NULL, 'e'},
+    {"accelerator", required_argument, NULL, 'a'},
     {"config", required_argument, NULL, 'c'},
     {NULL, 0, NULL, 0},
 };
@@ -38,6 +40,12 @@ static int option_set(struct options *o, int c, const char *value, struct err *e
         return 0;
     case 'r':
         o->driver = value;
+        return 0;
+    case 'e':
+        o->driver_reason = value;
+        return 0;
+    case 'a':
+        o->accelerator = value;
         return 0;
     case 'c':
         o->config = value;
@@ -76,7 +84,7 @@ static int check_all_given(const struct options *o, struct err *err)
 
 int options_parse(int argc, char **argv, struct options *ret, struct err *err)
 {
-    struct options o = {0};
+    struct options o = {.driver_reason = "", .accelerator = ""};
     int c;
     opterr = 0;
     while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1)

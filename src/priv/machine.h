@@ -23,6 +23,8 @@
 
 #include "priv/helper.h"
 
+#include <assert.h>
+
 enum {
     MACHINE_TEXT_BYTES = 4096,
     MACHINE_ARGS_MAX = 96,
@@ -41,6 +43,8 @@ enum machine_fd {
     MACHINE_FD_LAUNCH,
     MACHINE_FD_END_
 };
+
+static_assert((int)MACHINE_FD_DEVICES == (int)PRIV_MACHINE_DEVICES_FD, "the daemon's word for it");
 
 /* What makes two machines the same but for their state. */
 struct machine_shape {

@@ -156,6 +156,9 @@ static_assert(sizeof(struct priv_start) == 168 && sizeof(struct priv_item) == 56
                   sizeof(struct priv_event) == 40,
               "no padding that depends on the compiler");
 
+/* The descriptor that holds the devices' state of a machine, as its QEMU knows it. */
+enum { PRIV_MACHINE_DEVICES_FD = 8 };
+
 /* Bounds of a start request, checked on both sides. */
 #define PRIV_MEMORY_MIN_BYTES  (UINT64_C(16) << 20)
 #define PRIV_MEMORY_MAX_BYTES  (UINT64_C(1) << 42)

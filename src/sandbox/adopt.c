@@ -128,7 +128,7 @@ static int load_row(const struct sandbox_row *row, void *user)
     struct sandbox_manager *m = user;
     struct err err = {0};
     struct sandbox *sb = NULL;
-    if (strcmp(row->driver, m->o.driver->ops->name) != 0) {
+    if (strcmp(row->driver, "container") != 0 && strcmp(row->driver, "microvm") != 0) {
         manager_notice(m, row->id, "left alone: it belongs to driver '%s'", row->driver);
         return 0;
     }

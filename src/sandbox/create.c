@@ -42,8 +42,8 @@ static int check_room(struct sandbox_manager *m, const char *team, struct err *e
     return 0;
 }
 
-static struct sandbox_limits limits_of(const struct sandbox_manager *m,
-                                       const struct template_info *t)
+void sandbox_template_limits(const struct sandbox_manager *m, const struct template_info *t,
+                             struct sandbox_limits *ret)
 {
     struct sandbox_limits l = m->o.default_limits;
     if (t->memory_mb != 0)
@@ -52,7 +52,7 @@ static struct sandbox_limits limits_of(const struct sandbox_manager *m,
         l.cpu_millis = (t->cpu_count < CPU_COUNT_MAX ? t->cpu_count : CPU_COUNT_MAX) * 1000;
     if (t->disk_mb != 0)
         l.disk_bytes = (uint64_t)t->disk_mb << 20;
-    return l;
+    *ret = l;
 }
 
 static int fill_strings(struct sandbox *sb, const struct sandbox_spec *spec, const char *alias,
@@ -80,6 +80,30 @@ static void sandbox_freep(struct sandbox **sb)
     sandbox_free(*sb);
 }
 
+static void start_fill(const struct sandbox *sb, struct driver_start *ret)
+{
+    *ret = (struct driver_start){.limits = sb->limits, .internet = sb->internet != 0};
+    (void)snprintf(ret->id, sizeof(ret->id), "%s", sb->id);
+    (void)snprintf(ret->artifact.template_id, sizeof(ret->artifact.template_id), "%s",
+                   sb->template_id);
+    (void)snprintf(ret->artifact.rootfs, sizeof(ret->artifact.rootfs), "templates/%s/rootfs",
+                   sb->template_id);
+    (void)snprintf(ret->control_secret, sizeof(ret->control_secret), "%s", sb->control_secret);
+}
+
+/* One that waits has a name already, and it becomes this sandbox's. */
+static void claim(struct sandbox *sb)
+{
+    struct driver *d = sb->m->o.driver;
+    struct driver_start start;
+    start_fill(sb, &start);
+    if (d->ops->claim != NULL && d->ops->claim(d, &start)) {
+        (void)snprintf(sb->id, sizeof(sb->id), "%.*s", SANDBOX_ID_LEN, start.id);
+        (void)snprintf(sb->control_secret, sizeof(sb->control_secret), "%s", start.control_secret);
+    }
+    explicit_bzero(&start, sizeof(start));
+}
+
 static int object_make(struct sandbox_manager *m, const struct sandbox_spec *spec,
                        const struct template_info *t, struct sandbox **ret, struct err *err)
 {
@@ -99,11 +123,12 @@ static int object_make(struct sandbox_manager *m, const struct sandbox_spec *spe
     if (!spec->public_traffic)
         random_hex(sb->traffic_token, SECRET_RANDOM_BYTES);
     sb->internet = spec->internet;
-    sb->limits = limits_of(m, t);
+    sandbox_template_limits(m, t, &sb->limits);
     sb->timeout_s = spec->timeout_s < m->o.max_life_s ? spec->timeout_s : m->o.max_life_s;
     sb->created_wall_ns = clock_wall_ns();
     sb->started_wall_ns = sb->created_wall_ns;
     sb->end = sb->planned = life_end_after((uint64_t)sb->timeout_s * NS_PER_S);
+    claim(sb);
     *ret = take_ptr(&sb);
     return 0;
 }
@@ -172,17 +197,6 @@ static bool goes_on(struct sandbox *sb, const struct err *err)
         return true;
     sandbox_end(sb, cause_of(sb), &why);
     return false;
-}
-
-static void start_fill(const struct sandbox *sb, struct driver_start *ret)
-{
-    *ret = (struct driver_start){.limits = sb->limits, .internet = sb->internet != 0};
-    (void)snprintf(ret->id, sizeof(ret->id), "%s", sb->id);
-    (void)snprintf(ret->artifact.template_id, sizeof(ret->artifact.template_id), "%s",
-                   sb->template_id);
-    (void)snprintf(ret->artifact.rootfs, sizeof(ret->artifact.rootfs), "templates/%s/rootfs",
-                   sb->template_id);
-    (void)snprintf(ret->control_secret, sizeof(ret->control_secret), "%s", sb->control_secret);
 }
 
 static void on_row(struct sandbox *sb, const struct err *err)

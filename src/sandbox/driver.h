@@ -55,7 +55,16 @@ struct driver_exit {
     const char *reason; /* for people, borrowed */
 };
 
+/* What silica-priv makes; a container's driver has no use for the others. */
+enum driver_kind {
+    DRIVER_CONTAINER,
+    DRIVER_MACHINE_BOOT,  /* of a template, to be snapshotted */
+    DRIVER_MACHINE_CLONE, /* of a template's snapshot */
+    DRIVER_KIND_MAX_
+};
+
 struct driver_start {
+    enum driver_kind kind; /* set by the driver itself */
     char id[SANDBOX_ID_BYTES];
     struct artifact artifact;
     struct sandbox_limits limits;
@@ -65,6 +74,7 @@ struct driver_start {
 
 /* What is running, as far as the core must know it. */
 struct driver_instance {
+    enum driver_kind kind;
     struct sockaddr_in addr; /* the sandbox's own address; the port is not set */
     uint32_t slot;           /* network slot, for logs */
     uint64_t pid_start;      /* start time of its init, guards against pid reuse on adoption */
@@ -75,6 +85,11 @@ struct driver;
 
 struct driver_ops {
     const char *name; /* "container", "microvm" */
+    /*
+     * Is there one that waits for just such a start (whatever its id and secret)? Then true, and its own
+     * id and secret are in *start; it is ended if start() does not come within a minute. May be NULL.
+     */
+    bool (*claim)(struct driver *d, struct driver_start *start);
     /* Start and call done once: err NULL on success. On failure nothing is left behind. */
     void (*start)(struct driver *d, const struct driver_start *start,
                   void (*done)(void *user, const struct driver_instance *inst,

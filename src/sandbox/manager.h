@@ -108,6 +108,11 @@ int sandbox_link(struct sandbox_manager *m, const char *id, uint64_t lifecycle,
                  struct sandbox_link *link);
 void sandbox_unlink(struct sandbox_link *link);
 
+struct template_info;
+/* What a sandbox of that template is limited to: its own limits, and defaults for the rest. */
+void sandbox_template_limits(const struct sandbox_manager *m, const struct template_info *t,
+                             struct sandbox_limits *ret);
+
 struct sandbox_manager_opts {
     uv_loop_t *loop;
     struct store *store;       /* borrowed */

@@ -135,7 +135,7 @@ static void on_reply(struct container *c, const struct priv_reply *reply)
     }
     if (q->kind == REQUEST_CHECK && reply->error == 0)
         told_nothing(c);
-    if (q->kind == REQUEST_STOP && reply->error == 0)
+    if ((q->kind == REQUEST_STOP || q->kind == REQUEST_SNAPSHOT) && reply->error == 0)
         (void)known_remove(&c->known, q->id);
     request_finish(q, NULL, reply->error < 0 ? &err : NULL);
 }
@@ -245,6 +245,7 @@ static void container_start(struct driver *d, const struct driver_start *start,
                                    .pids = start->limits.pids,
                                    .disk_bytes = start->limits.disk_bytes,
                                    .network_rate = start->limits.network_rate,
+                                   .kind = (uint32_t)start->kind,
                                    .internet = start->internet};
     (void)snprintf(q->start.id, sizeof(q->start.id), "%s", start->id);
     (void)snprintf(q->start.template_id, sizeof(q->start.template_id), "%.*s",
@@ -259,6 +260,15 @@ static void container_stop(struct driver *d, const char *id,
 {
     struct container *c = from_driver(d);
     struct request *q = request_new(c, REQUEST_STOP, id, user);
+    q->done = done;
+    send_soon(c, q);
+}
+
+void container_driver_snapshot(struct driver *d, const char *id,
+                               void (*done)(void *user, const struct err *err), void *user)
+{
+    struct container *c = from_driver(d);
+    struct request *q = request_new(c, REQUEST_SNAPSHOT, id, user);
     q->done = done;
     send_soon(c, q);
 }

@@ -10,7 +10,7 @@
 
 #include <uv.h>
 
-enum request_kind { REQUEST_START, REQUEST_STOP, REQUEST_LIST, REQUEST_CHECK };
+enum request_kind { REQUEST_START, REQUEST_STOP, REQUEST_LIST, REQUEST_CHECK, REQUEST_SNAPSHOT };
 
 struct request {
     struct list node; /* in container.pending */

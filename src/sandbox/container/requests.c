@@ -25,6 +25,7 @@ struct request *request_new(struct container *c, enum request_kind kind, const c
 void request_instance(const struct priv_instance *p, struct driver_instance *ret)
 {
     *ret = (struct driver_instance){
+        .kind = p->kind < DRIVER_KIND_MAX_ ? (enum driver_kind)p->kind : DRIVER_CONTAINER,
         .addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(p->addr)},
         .slot = p->slot,
         .pid_start = p->pid_start,
@@ -51,10 +52,16 @@ int request_send(struct container *c, struct request *q, struct err *err)
 {
     struct priv_stop stop = {0};
     struct priv_list list = {0};
+    struct priv_snapshot snapshot = {0};
     if (q->kind == REQUEST_START && !q->undo)
         return priv_client_send(&c->client, PRIV_START, &q->start, sizeof(q->start), &q->seq, err);
     if (q->kind == REQUEST_LIST || q->kind == REQUEST_CHECK)
         return priv_client_send(&c->client, PRIV_LIST, &list, sizeof(list), &q->seq, err);
+    if (q->kind == REQUEST_SNAPSHOT) {
+        (void)snprintf(snapshot.id, sizeof(snapshot.id), "%s", q->id);
+        return priv_client_send(&c->client, PRIV_SNAPSHOT, &snapshot, sizeof(snapshot), &q->seq,
+                                err);
+    }
     (void)snprintf(stop.id, sizeof(stop.id), "%s", q->id);
     return priv_client_send(&c->client, PRIV_STOP, &stop, sizeof(stop), &q->seq, err);
 }

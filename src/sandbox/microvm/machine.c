@@ -1,0 +1,549 @@
+/* The steps of one QEMU; its states are in microvm_internal.h. */
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "priv/protocol.h"
+#include "sandbox/container/container.h"
+#include "sandbox/microvm/microvm_internal.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+/*
+ * Deadlines. Generous: under emulation on a busy host everything takes ten times what it should, and a
+ * deadline is for what would never come.
+ */
+enum {
+    START_MS = 60000, /* silica-priv's own bounds are below it */
+    OPEN_MS = 30000,
+    LOAD_MS = 60000,
+    WARM_BOOT_MS = 240000,
+    WARM_CLONE_MS = 60000,
+    SETTLE_MS = 1500,
+    SAVE_MS = 60000,
+    KEEP_MS = 240000,
+    CLAIM_MS = 60000,
+    LIFE_SIGN_EVERY_MS = 5000,
+    LIFE_SIGN_MS = 30000, /* a monitor that is silent for that long is stuck */
+    CALL_MS = 60000,
+};
+
+static const char *const state_names[] = {
+    [MACHINE_STARTING] = "starting", [MACHINE_OPENING] = "opening",   [MACHINE_LOADING] = "loading",
+    [MACHINE_WARMING] = "warming",   [MACHINE_SETTLING] = "settling", [MACHINE_SAVING] = "saving",
+    [MACHINE_KEEPING] = "keeping",   [MACHINE_STOPPING] = "stopping", [MACHINE_WAITING] = "waiting",
+    [MACHINE_CLAIMED] = "claimed",   [MACHINE_RESUMING] = "resuming", [MACHINE_RUNNING] = "running",
+    [MACHINE_ENDING] = "ending",
+};
+static_assert(ARRAY_LEN(state_names) == MACHINE_STATE_MAX_, "a state has no name");
+
+static void on_ready(void *user);
+static void on_event(void *user, const struct qmp_event *ev);
+static void on_monitor_end(void *user, enum qmp_end how, const struct err *why);
+static void load(struct machine *m);
+
+static bool is_boot(const struct machine *m)
+{
+    return m->start.kind == DRIVER_MACHINE_BOOT;
+}
+
+static void set_state(struct machine *m, enum machine_state state, unsigned deadline_ms)
+{
+    assert(state > m->state || m->state == MACHINE_STARTING);
+    m->state = state;
+    m->deadline_ns = deadline_ms == 0 ? 0 : clock_monotonic_ns() + deadline_ms * NS_PER_MS;
+}
+
+/* ---- existence ---- */
+
+struct machine *machine_find(struct microvm *v, const char *id)
+{
+    list_for_each_safe(it, next, &v->machines)
+    {
+        struct machine *m = container_of(it, struct machine, node);
+        if (strcmp(m->start.id, id) == 0)
+            return m;
+    }
+    return NULL;
+}
+
+static struct machine *machine_new(struct microvm *v)
+{
+    struct machine *m = xnew(struct machine);
+    m->v = v;
+    (void)uv_timer_init(v->loop, &m->timer); /* never fails */
+    m->timer.data = m;
+    m->timer_open = true;
+    list_append(&v->machines, &m->node);
+    return m;
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct machine *m = handle->data;
+    m->timer_open = false;
+    machine_forget(m);
+}
+
+/* Called wherever something that was to come has come. */
+void machine_forget(struct machine *m)
+{
+    struct microvm *v = m->v;
+    if (!m->gone || m->calls > 0 || m->asked_helper)
+        return;
+    if (m->timer_open) {
+        if (!uv_is_closing((uv_handle_t *)&m->timer))
+            uv_close((uv_handle_t *)&m->timer, on_timer_closed);
+        return;
+    }
+    list_remove(&m->node);
+    explicit_bzero(&m->start, sizeof(m->start));
+    free(m);
+    microvm_check_closed(v);
+}
+
+/* Nothing of it is left outside of this program. */
+static void machine_gone(struct machine *m)
+{
+    m->gone = true;
+    qmp_close(m->qmp);
+    m->qmp = NULL;
+    if (m->state != MACHINE_ENDING)
+        set_state(m, MACHINE_ENDING, 0);
+    machine_forget(m);
+}
+
+void machine_leave(struct machine *m)
+{
+    machine_gone(m);
+}
+
+void machine_give_up(struct machine *m)
+{
+    if (m->state != MACHINE_ENDING)
+        set_state(m, MACHINE_ENDING, 0);
+    if (!m->asked_helper) /* else its answer comes, and then it is removed */
+        machine_stop(m, NULL, NULL);
+}
+
+/* ---- ends ---- */
+
+struct stop_call {
+    struct machine *m;
+    void (*done)(void *user, const struct err *err);
+    void *user;
+};
+
+static void on_stopped(void *user, const struct err *err)
+{
+    struct stop_call *c = user;
+    struct machine *m = c->m;
+    m->asked_helper = false;
+    if (c->done != NULL)
+        c->done(c->user, err);
+    else if (err != NULL)
+        microvm_notice(m->v, m->start.id, "could not be removed: %s", err->msg);
+    free(c);
+    machine_gone(m); /* what could not be removed now is, by the next start of this program */
+}
+
+void machine_stop(struct machine *m, void (*done)(void *user, const struct err *err), void *user)
+{
+    struct stop_call *c = xnew(struct stop_call);
+    *c = (struct stop_call){m, done, user};
+    qmp_close(m->qmp);
+    m->qmp = NULL;
+    if (m->state != MACHINE_ENDING)
+        set_state(m, MACHINE_ENDING, 0);
+    m->asked_helper = true;
+    m->v->helper->ops->stop(m->v->helper, m->start.id, on_stopped, c);
+}
+
+/* Tells whoever waits for it; nobody does any more then. */
+static void answer(struct machine *m, const struct err *err)
+{
+    started_fn started = m->started;
+    m->started = NULL;
+    if (started != NULL)
+        started(m->started_user, err == NULL ? &m->inst : NULL, err);
+}
+
+static void tell_image(struct machine *m, const struct err *err)
+{
+    if (m->image == NULL)
+        return;
+    if (is_boot(m))
+        image_booted(m->image, err);
+    else if (m->pooled && m->state < MACHINE_WAITING)
+        image_pool_result(m->image, err);
+}
+
+static void tell_sandbox(struct machine *m, const struct err *err)
+{
+    struct driver_exit why = {.cause = DRIVER_EXIT_UNKNOWN, .reason = err->msg};
+    microvm_tell_exit(m->v, m->start.id, &why);
+}
+
+void machine_fail(struct machine *m, const struct err *err)
+{
+    enum machine_state was = m->state;
+    if (was == MACHINE_ENDING)
+        return;
+    if (was != MACHINE_RUNNING)
+        microvm_notice(m->v, m->start.id, "%s while it was %s", err->msg, state_names[was]);
+    tell_image(m, err);
+    machine_give_up(m);
+    answer(m, err);
+    if (was == MACHINE_RUNNING)
+        tell_sandbox(m, err);
+}
+
+void machine_exited(struct machine *m, const struct driver_exit *why)
+{
+    struct driver_exit out = *why;
+    struct err err;
+    if (m->why[0] != '\0')
+        out.reason = m->why;
+    if (m->state == MACHINE_RUNNING) {
+        char id[SANDBOX_ID_BYTES];
+        (void)snprintf(id, sizeof(id), "%s", m->start.id);
+        if (m->why[0] == '\0') {
+            (void)snprintf(m->why, sizeof(m->why), "its virtual machine %s", why->reason);
+            out.reason = m->why;
+        }
+        microvm_tell_exit(m->v, id, &out);
+        machine_gone(m);
+        return;
+    }
+    if (m->state == MACHINE_ENDING)
+        return; /* what ended it goes on */
+    (void)err_set(&err, -EPIPE, ERR_INTERNAL, "the virtual machine ended: %.100s", out.reason);
+    tell_image(m, &err);
+    set_state(m, MACHINE_ENDING, 0);
+    answer(m, &err);
+    machine_gone(m);
+}
+
+/* ---- starting ---- */
+
+static int open_monitor(struct machine *m, struct err *err)
+{
+    static const struct qmp_events events = {on_ready, on_event, on_monitor_end};
+    char path[256];
+    int n = snprintf(path, sizeof(path), "%s/%s.qmp", m->v->o.machines_dir, m->start.id);
+    if (n < 0 || (size_t)n >= sizeof(path))
+        return err_set(err, -ENAMETOOLONG, ERR_INVALID, "the data folder's name is too long");
+    return qmp_open(m->v->loop, path, &events, m, &m->qmp, err);
+}
+
+static void on_started(void *user, const struct driver_instance *inst, const struct err *err)
+{
+    struct machine *m = user;
+    struct err why;
+    m->asked_helper = false;
+    if (m->state == MACHINE_ENDING) { /* given up meanwhile */
+        if (err == NULL)
+            machine_stop(m, NULL, NULL);
+        else
+            machine_gone(m);
+        return;
+    }
+    if (err != NULL && !is_boot(m) && (err->num == -ENOENT || err->num == -ESTALE) &&
+        err->kind != ERR_UNAVAILABLE) {
+        image_needs_boot(m->image, err, m);
+        machine_gone(m);
+        return;
+    }
+    if (err != NULL) {
+        why = *err;
+        tell_image(m, &why);
+        set_state(m, MACHINE_ENDING, 0);
+        answer(m, &why);
+        machine_gone(m);
+        return;
+    }
+    m->inst = *inst;
+    set_state(m, MACHINE_OPENING, OPEN_MS);
+    if (open_monitor(m, &why) < 0)
+        machine_fail(m, &why);
+}
+
+struct machine *machine_make(struct image *image, const struct driver_start *start, bool pooled,
+                             started_fn started, void *user)
+{
+    struct machine *m = machine_new(image->v);
+    m->image = image;
+    m->pooled = pooled;
+    m->start = *start;
+    m->started = started;
+    m->started_user = user;
+    m->asked_helper = true;
+    set_state(m, MACHINE_STARTING, START_MS);
+    m->v->helper->ops->start(m->v->helper, &m->start, on_started, m);
+    return m;
+}
+
+void machine_adopt(struct microvm *v, const char *id, const struct driver_instance *inst)
+{
+    struct err err;
+    if (machine_find(v, id) != NULL)
+        return;
+    struct machine *m = machine_new(v);
+    (void)snprintf(m->start.id, sizeof(m->start.id), "%s", id);
+    m->start.kind = inst->kind;
+    m->inst = *inst;
+    m->state = MACHINE_RUNNING;
+    if (open_monitor(m, &err) < 0)
+        microvm_notice(v, id, "its monitor cannot be reached: %s", err.msg);
+}
+
+/* ---- the monitor ---- */
+
+static void call(struct machine *m, const char *command, const char *arguments,
+                 void (*done)(void *user, const struct json_ref *ret, const struct err *err))
+{
+    qmp_call(m->qmp, command, arguments, CALL_MS, done, m);
+}
+
+static void on_ready(void *user)
+{
+    struct machine *m = user;
+    if (m->state != MACHINE_OPENING)
+        return; /* adopted */
+    if (is_boot(m)) {
+        set_state(m, MACHINE_WARMING, WARM_BOOT_MS);
+        talk_warm(m);
+    } else {
+        load(m);
+    }
+}
+
+static void on_answer(void *user, const struct json_ref *ret, const struct err *err)
+{
+    (void)ret;
+    if (err != NULL)
+        machine_fail(user, err);
+}
+
+static void load(struct machine *m)
+{
+    char uri[40];
+    set_state(m, MACHINE_LOADING, LOAD_MS);
+    (void)snprintf(uri, sizeof(uri), "{\"uri\":\"fd:%d\"}", (int)PRIV_MACHINE_DEVICES_FD);
+    call(m, "migrate-set-capabilities",
+         "{\"capabilities\":[{\"capability\":\"events\",\"state\":true}]}", on_answer);
+    call(m, "migrate-incoming", uri, on_answer);
+}
+
+static void on_resumed(void *user, const struct json_ref *ret, const struct err *err)
+{
+    struct machine *m = user;
+    (void)ret;
+    if (err != NULL) {
+        machine_fail(m, err);
+        return;
+    }
+    if (m->state != MACHINE_RESUMING)
+        return;
+    set_state(m, MACHINE_RUNNING, 0);
+    answer(m, NULL);
+}
+
+static void run_on(struct machine *m)
+{
+    set_state(m, MACHINE_RESUMING, LOAD_MS);
+    call(m, "cont", NULL, on_resumed);
+}
+
+static void on_loaded(struct machine *m)
+{
+    if (!m->pooled) {
+        run_on(m);
+        return;
+    }
+    set_state(m, MACHINE_WARMING, WARM_CLONE_MS);
+    call(m, "cont", NULL, on_answer);
+    talk_warm(m);
+}
+
+static void note_why(struct machine *m, const char *text)
+{
+    if (m->why[0] == '\0')
+        (void)snprintf(m->why, sizeof(m->why), "%s", text);
+}
+
+static void on_shutdown(struct machine *m, const struct qmp_event *ev)
+{
+    if (ev->reason == QMP_REASON_GUEST_PANIC)
+        note_why(m, "its kernel panicked");
+    else if (ev->reason == QMP_REASON_GUEST_RESET)
+        note_why(m, "its kernel panicked or was told to reboot");
+    else if (ev->reason == QMP_REASON_GUEST_SHUTDOWN)
+        note_why(m, "its machine was switched off from inside");
+    else if (ev->reason == QMP_REASON_HOST_ERROR)
+        note_why(m, "its virtual machine failed");
+}
+
+static void on_event(void *user, const struct qmp_event *ev)
+{
+    struct machine *m = user;
+    struct err err;
+    if (ev->kind == QMP_EVENT_SHUTDOWN || ev->kind == QMP_EVENT_RESET)
+        on_shutdown(m, ev);
+    if (ev->kind == QMP_EVENT_GUEST_PANICKED)
+        note_why(m, "its kernel panicked");
+    if (ev->kind != QMP_EVENT_MIGRATION || m->state != MACHINE_LOADING)
+        return;
+    if (ev->migration == QMP_MIGRATION_COMPLETED) {
+        on_loaded(m);
+    } else if (ev->migration == QMP_MIGRATION_FAILED) {
+        (void)err_set(&err, -EIO, ERR_INTERNAL, "the state of the snapshot could not be loaded");
+        machine_fail(m, &err);
+    }
+}
+
+/* Its process may be about to end, and then silica-priv says how; or it closed us out and lives on. */
+static void on_monitor_end(void *user, enum qmp_end how, const struct err *why)
+{
+    struct machine *m = user;
+    qmp_close(m->qmp);
+    m->qmp = NULL;
+    if (m->state == MACHINE_ENDING || m->state == MACHINE_KEEPING)
+        return;
+    if (how == QMP_END_CLOSED) {
+        m->deadline_ns = clock_monotonic_ns() + 2 * NS_PER_S;
+        return;
+    }
+    struct err err = *why;
+    machine_fail(m, err_wrap(&err, "the virtual machine's monitor") < 0 ? &err : why);
+}
+
+/* ---- boot and pool ---- */
+
+static void on_kept(void *user, const struct err *err)
+{
+    struct machine *m = user;
+    m->asked_helper = false;
+    if (m->state == MACHINE_ENDING) {
+        machine_gone(m);
+        return;
+    }
+    image_booted(m->image, err);
+    machine_gone(m);
+}
+
+static void on_saved(void *user, const struct json_ref *ret, const struct err *err)
+{
+    struct machine *m = user;
+    (void)ret;
+    if (err != NULL) {
+        machine_fail(m, err);
+        return;
+    }
+    if (m->state != MACHINE_SAVING)
+        return;
+    set_state(m, MACHINE_KEEPING, KEEP_MS);
+    m->asked_helper = true;
+    container_driver_snapshot(m->v->helper, m->start.id, on_kept, m);
+}
+
+static void on_settled(uv_timer_t *timer)
+{
+    struct machine *m = timer->data;
+    char arguments[64];
+    if (m->state != MACHINE_SETTLING || m->qmp == NULL)
+        return;
+    set_state(m, MACHINE_SAVING, SAVE_MS);
+    (void)snprintf(arguments, sizeof(arguments), "{\"filename\":\"/dev/fdset/%d\",\"live\":false}",
+                   (int)PRIV_MACHINE_DEVICES_FD);
+    call(m, "stop", NULL, on_answer);
+    call(m, "xen-save-devices-state", arguments, on_saved);
+}
+
+static void on_paused(void *user, const struct json_ref *ret, const struct err *err)
+{
+    struct machine *m = user;
+    (void)ret;
+    if (err != NULL) {
+        machine_fail(m, err);
+        return;
+    }
+    if (m->state != MACHINE_STOPPING)
+        return;
+    image_pool_result(m->image, NULL);
+    set_state(m, MACHINE_WAITING, 0);
+    image_refill(m->image);
+}
+
+void machine_warmed(struct machine *m, const struct err *err)
+{
+    if (m->state != MACHINE_WARMING)
+        return;
+    if (err != NULL || m->qmp == NULL) {
+        struct err why;
+        (void)err_set(&why, -EPIPE, ERR_INTERNAL, "the virtual machine's monitor is gone");
+        machine_fail(m, err != NULL ? err : &why);
+        return;
+    }
+    if (is_boot(m)) {
+        set_state(m, MACHINE_SETTLING, SETTLE_MS * 10);
+        (void)uv_timer_start(&m->timer, on_settled, SETTLE_MS, 0);
+        return;
+    }
+    set_state(m, MACHINE_STOPPING, LOAD_MS);
+    call(m, "stop", NULL, on_paused);
+}
+
+void machine_claim(struct machine *m)
+{
+    set_state(m, MACHINE_CLAIMED, CLAIM_MS);
+}
+
+void machine_resume(struct machine *m, started_fn started, void *user)
+{
+    m->started = started;
+    m->started_user = user;
+    run_on(m);
+}
+
+/* ---- time ---- */
+
+static void on_life_sign(void *user, const struct json_ref *ret, const struct err *err)
+{
+    struct machine *m = user;
+    const char *status = "";
+    struct err why;
+    if (err != NULL)
+        return; /* the connection's end says more */
+    m->asked_ns = 0;
+    if (m->state != MACHINE_RUNNING ||
+        json_get_str(ret, "status", JSON_REQUIRED, &status, NULL) < 0 ||
+        strcmp(status, "running") == 0)
+        return;
+    (void)err_set(&why, -EIO, ERR_INTERNAL, "its virtual machine stands still (%.40s)", status);
+    machine_fail(m, &why);
+}
+
+static void ask_for_life(struct machine *m, uint64_t now)
+{
+    if (m->qmp == NULL || (m->asked_ns != 0 && now - m->asked_ns < LIFE_SIGN_EVERY_MS * NS_PER_MS))
+        return;
+    m->asked_ns = now;
+    qmp_call(m->qmp, "query-status", NULL, LIFE_SIGN_MS, on_life_sign, m);
+}
+
+void machine_tick(struct machine *m, uint64_t now)
+{
+    struct err err;
+    if (m->deadline_ns != 0 && now >= m->deadline_ns) {
+        m->deadline_ns = 0;
+        (void)err_set(&err, -ETIMEDOUT, ERR_TIMEOUT,
+                      m->qmp == NULL && m->state >= MACHINE_LOADING
+                          ? "the virtual machine's monitor is gone, its process is not"
+                          : "the virtual machine took too long");
+        machine_fail(m, &err);
+        return;
+    }
+    if (m->state == MACHINE_RUNNING && now - m->asked_ns >= LIFE_SIGN_EVERY_MS * NS_PER_MS)
+        ask_for_life(m, now);
+}
