@@ -102,6 +102,18 @@ int fs_replace_file(int dir_fd, const char *name, struct slice content, mode_t m
     return 0;
 }
 
+int fs_put_file(int dir_fd, const char *name, struct slice content, mode_t mode)
+{
+    if (unlinkat(dir_fd, name, 0) < 0 && errno != ENOENT)
+        return -errno;
+    _cleanup_close_ int fd =
+        openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+    if (fd < 0)
+        return -errno;
+    int r = fs_write_all(fd, content.p, content.n);
+    return r == 0 && fchmod(fd, mode) < 0 ? -errno : r;
+}
+
 int fs_mkdir_all(const char *path, mode_t mode, struct err *err)
 {
     char tmp[PATH_MAX];

@@ -28,6 +28,13 @@ int fs_write_all(int fd, const void *p, size_t n);
 int fs_replace_file(int dir_fd, const char *name, struct slice content, mode_t mode,
                     struct err *err);
 
+/*
+ * A new file in place of whatever has that name, links included: nothing that stood there is written
+ * to or followed. Not atomic. `name` has no slash; the umask does not count. Returns 0 or a negative
+ * errno.
+ */
+int fs_put_file(int dir_fd, const char *name, struct slice content, mode_t mode);
+
 /* mkdir -p of an absolute or relative path; existing folders keep their mode. */
 int fs_mkdir_all(const char *path, mode_t mode, struct err *err);
 

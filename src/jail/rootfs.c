@@ -94,19 +94,6 @@ int jail_mount_overlay(struct jail_child *c)
     return (st.f_flag & ST_RDONLY) != 0 ? -EROFS : jail_attach(c->root_fd, c->stage_fd, "root");
 }
 
-/* A new file in place of whatever has that name in the template, links included. */
-static int put_file(int dir_fd, const char *name, const char *content)
-{
-    if (unlinkat(dir_fd, name, 0) < 0 && errno != ENOENT)
-        return -errno;
-    _cleanup_close_ int fd =
-        openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-    if (fd < 0)
-        return -errno;
-    int r = fs_write_all(fd, content, strlen(content));
-    return r == 0 && fchmod(fd, 0644) < 0 ? -errno : r;
-}
-
 int jail_write_etc(struct jail_child *c)
 {
     if (mkdirat(c->root_fd, "etc", 0755) < 0 && errno != EEXIST)
@@ -114,10 +101,10 @@ int jail_write_etc(struct jail_child *c)
     _cleanup_close_ int etc = jail_open_plain(c->root_fd, "etc", O_RDONLY | O_DIRECTORY);
     if (etc < 0)
         return etc;
-    int r = put_file(etc, "hosts", c->spec->hosts);
+    int r = fs_put_file(etc, "hosts", slice_str(c->spec->hosts), 0644);
     if (r == 0)
-        r = put_file(etc, "resolv.conf", c->spec->resolv_conf);
-    return r == 0 ? put_file(etc, "hostname", c->spec->hostname) : r;
+        r = fs_put_file(etc, "resolv.conf", slice_str(c->spec->resolv_conf), 0644);
+    return r == 0 ? fs_put_file(etc, "hostname", slice_str(c->spec->hostname), 0644) : r;
 }
 
 int jail_pivot(struct jail_child *c)

@@ -229,6 +229,31 @@ static void test_replace_does_not_follow(void **state)
     assert_file(top, "link", "new");
 }
 
+static void test_put_file(void **state)
+{
+    struct stat st;
+    (void)state;
+    put(top, "victim", "old");
+    assert_int_equal(symlinkat("victim", top, "mark"), 0);
+    mode_t mask = umask(077);
+    assert_int_equal(fs_put_file(top, "mark", SLICE_LIT("new"), 0644), 0);
+    (void)umask(mask);
+    assert_int_equal(fstatat(top, "mark", &st, AT_SYMLINK_NOFOLLOW), 0);
+    assert_true(S_ISREG(st.st_mode));
+    assert_int_equal(st.st_mode & 07777, 0644);
+    assert_file(top, "mark", "new");
+    assert_file(top, "victim", "old");
+
+    /* a second name of the same file keeps what it had, and a folder is not taken away */
+    assert_int_equal(linkat(top, "mark", top, "other", 0), 0);
+    assert_int_equal(fs_put_file(top, "mark", slice_of(NULL, 0), 0444), 0);
+    assert_file(top, "mark", "");
+    assert_file(top, "other", "new");
+    assert_int_equal(mkdirat(top, "folder", 0700), 0);
+    assert_int_equal(fs_put_file(top, "folder", SLICE_LIT("x"), 0644), -EISDIR);
+    assert_int_equal(fs_put_file(top, "absent/x", SLICE_LIT("x"), 0644), -ENOENT);
+}
+
 static void test_mkdir_all(void **state)
 {
     (void)state;
@@ -356,6 +381,7 @@ int main(void)
         cmocka_unit_test(test_replace),
         cmocka_unit_test(test_replace_refusals),
         cmocka_unit_test(test_replace_does_not_follow),
+        cmocka_unit_test(test_put_file),
         cmocka_unit_test(test_mkdir_all),
         cmocka_unit_test(test_remove_tree),
         cmocka_unit_test(test_remove_deep_tree),
