@@ -163,6 +163,7 @@ int main(int argc, char **argv)
     static struct envd e;
     struct err err;
     log_setup("silica-envd", LOG_INFO, false);
+    json_wipe_freed();
     if (config_read(argc, argv, &e.config, &err) < 0)
         return fail(&err);
     if (e.config.show_version) {

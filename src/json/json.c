@@ -2,7 +2,9 @@
 #include "json/json.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /*
@@ -58,6 +60,18 @@ int json_parse(struct slice text, json_t **ret_root, struct err *err)
 int json_parse_answer(struct slice text, json_t **ret_root, struct err *err)
 {
     return parse(text, SIZE_MAX, ret_root, err);
+}
+
+static void wipe_and_free(void *p)
+{
+    if (p != NULL)
+        explicit_bzero(p, malloc_usable_size(p));
+    free(p);
+}
+
+void json_wipe_freed(void)
+{
+    json_set_alloc_funcs(malloc, wipe_and_free);
 }
 
 enum { JSON_PATH_KEY_BYTES = 64 }; /* what a path shows of one member name */

@@ -46,6 +46,12 @@ static inline struct json_ref json_root(json_t *root)
     return (struct json_ref){.v = root};
 }
 
+/*
+ * From now on memory of documents is zeroed before it is freed: what they were parsed from carries
+ * secrets. For the start of a program, before the first document.
+ */
+void json_wipe_freed(void);
+
 /* What a missing member means. JSON null counts as missing, as protobuf JSON has it. */
 enum json_need { JSON_OPTIONAL, JSON_REQUIRED };
 

@@ -9,6 +9,8 @@
 
 #include "json/json.h"
 
+#include <fcntl.h>
+
 static const struct {
     const char *text;
     bool ok;
@@ -376,6 +378,35 @@ static void test_maps(void **state)
     }
 }
 
+/* Memory that was given back is looked at through the kernel: the program itself must not. */
+static void read_memory(uintptr_t at, char *dst, size_t n)
+{
+    _cleanup_close_ int fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, dst, n, (off_t)at), n);
+}
+
+static void test_wiped(void **state)
+{
+    char secret[65], left[sizeof(secret)] = "";
+    json_t *text;
+    (void)state;
+    memset(secret, 's', sizeof(secret) - 1);
+    secret[sizeof(secret) - 1] = '\0';
+    for (int wiped = 0; wiped < 2; wiped++) {
+        if (wiped)
+            json_wipe_freed();
+        text = json_string(secret);
+        uintptr_t at = (uintptr_t)json_string_value(text);
+        json_decref(text);
+        read_memory(at, left, sizeof(left) - 1);
+        /* the allocator's own words stand at the start; without wiping the rest is as it was */
+        assert_int_equal(strstr(left + 32, "ssss") == NULL, wiped);
+        for (size_t i = 32; wiped && i < sizeof(left) - 1; i++)
+            assert_int_equal(left[i], 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -384,6 +415,7 @@ int main(void)
         cmocka_unit_test(test_members),        cmocka_unit_test(test_values),
         cmocka_unit_test(test_nested_path),    cmocka_unit_test(test_path_is_cut),
         cmocka_unit_test(test_maps),           cmocka_unit_test(test_number_of_values),
+        cmocka_unit_test(test_wiped),
     };
     return cmocka_run_group_tests_name("json/read", tests, NULL, NULL);
 }
