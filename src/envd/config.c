@@ -1,10 +1,15 @@
 /*
  * The launch object is written by our own privileged helper, so it is trusted to be meant well; it
  * is still parsed strictly, because a wrong descriptor number here would be somebody else's file.
+ *
+ * In a machine it comes twice: on descriptor 3 when the machine is booted, and, each time the control
+ * plane says /init, from a file that the emulator shows. The file is of the machine as it is now; the
+ * memory that reads it may be of the snapshot that this machine was cloned from.
  */
 #include "envd/config.h"
 
 #include "base/cleanup.h"
+#include "base/codec.h"
 #include "base/fs.h"
 #include "base/ids.h"
 #include "base/num.h"
@@ -13,6 +18,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+
+/* As QEMU's fw_cfg names what `-fw_cfg name=opt/silica/launch,...` was given. */
+#define MACHINE_LAUNCH_FILE "/sys/firmware/qemu_fw_cfg/by_name/opt/silica/launch/raw"
 
 static int get_fd(const struct json_ref *root, const char *key, int *ret, struct err *err)
 {
@@ -73,12 +81,76 @@ static int get_numbers(const struct json_ref *root, struct envd_config *c, struc
     return 0;
 }
 
+static int get_entropy(const struct json_ref *root, struct envd_config *c, struct err *err)
+{
+    const char *hex = NULL;
+    int r = json_get_str(root, "entropy", JSON_OPTIONAL, &hex, err);
+    if (r <= 0)
+        return r;
+    if (hex_decode(slice_str(hex), c->entropy, sizeof(c->entropy)) < 0)
+        return err_set(err, -EINVAL, ERR_INVALID, "entropy must be %d hex digits",
+                       2 * CONFIG_ENTROPY_BYTES);
+    c->has_entropy = true;
+    return 0;
+}
+
+static int get_machine(const struct json_ref *root, struct envd_config *c, struct err *err)
+{
+    int r = json_get_bool(root, "machine", JSON_OPTIONAL, &c->machine, err);
+    if (r >= 0)
+        r = get_entropy(root, c, err);
+    if (r >= 0)
+        r = get_text(root, "launchFile", c->launch_file, sizeof(c->launch_file), err);
+    if (r < 0)
+        return r;
+    if (!c->machine)
+        c->launch_file[0] = '\0';
+    else if (c->launch_file[0] == '\0')
+        return slice_copy(SLICE_LIT(MACHINE_LAUNCH_FILE), c->launch_file, sizeof(c->launch_file));
+    else if (c->launch_file[0] != '/')
+        return err_set(err, -EINVAL, ERR_INVALID, "launchFile must be an absolute path");
+    return 0;
+}
+
 static void config_init(struct envd_config *c)
 {
     memset(c, 0, sizeof(*c));
     c->listen_fd = c->memory_usage_fd = c->cpu_usage_fd = -1;
     c->memory_events_fd = c->pids_events_fd = c->own_memory_fd = -1;
     c->port = ENVD_PORT;
+}
+
+static int get_fds(const struct json_ref *root, struct envd_config *c, struct err *err)
+{
+    const struct {
+        const char *key;
+        int *fd;
+    } one[] = {
+        {"listenFd", &c->listen_fd},          {"memoryUsageFd", &c->memory_usage_fd},
+        {"cpuUsageFd", &c->cpu_usage_fd},     {"memoryEventsFd", &c->memory_events_fd},
+        {"pidsEventsFd", &c->pids_events_fd}, {"ownMemoryFd", &c->own_memory_fd},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(one); i++) {
+        int r = get_fd(root, one[i].key, one[i].fd, err);
+        if (r < 0)
+            return r;
+    }
+    return get_cgroup_fds(root, c, err);
+}
+
+static int get_members(const struct json_ref *root, struct envd_config *c, struct err *err)
+{
+    int r;
+    if ((r = get_text(root, "sandboxId", c->sandbox_id, sizeof(c->sandbox_id), err)) < 0 ||
+        (r = get_text(root, "templateId", c->template_id, sizeof(c->template_id), err)) < 0 ||
+        (r = get_text(root, "controlSecret", c->control_secret, sizeof(c->control_secret), err)) <
+            0 ||
+        (r = get_fds(root, c, err)) < 0 || (r = get_numbers(root, c, err)) < 0 ||
+        (r = get_machine(root, c, err)) < 0)
+        return r;
+    if (c->control_secret[0] == '\0')
+        return err_set(err, -EINVAL, ERR_INVALID, "controlSecret is required");
+    return 0;
 }
 
 int config_parse(struct slice json, struct envd_config *ret, struct err *err)
@@ -90,22 +162,59 @@ int config_parse(struct slice json, struct envd_config *ret, struct err *err)
     if (r < 0)
         return r;
     struct json_ref root = json_root(doc);
-    if ((r = get_text(&root, "sandboxId", c.sandbox_id, sizeof(c.sandbox_id), err)) < 0 ||
-        (r = get_text(&root, "templateId", c.template_id, sizeof(c.template_id), err)) < 0 ||
-        (r = get_text(&root, "controlSecret", c.control_secret, sizeof(c.control_secret), err)) <
-            0 ||
-        (r = get_fd(&root, "listenFd", &c.listen_fd, err)) < 0 ||
-        (r = get_fd(&root, "memoryUsageFd", &c.memory_usage_fd, err)) < 0 ||
-        (r = get_fd(&root, "cpuUsageFd", &c.cpu_usage_fd, err)) < 0 ||
-        (r = get_fd(&root, "memoryEventsFd", &c.memory_events_fd, err)) < 0 ||
-        (r = get_fd(&root, "pidsEventsFd", &c.pids_events_fd, err)) < 0 ||
-        (r = get_fd(&root, "ownMemoryFd", &c.own_memory_fd, err)) < 0 ||
-        (r = get_cgroup_fds(&root, &c, err)) < 0 || (r = get_numbers(&root, &c, err)) < 0)
+    r = get_members(&root, &c, err);
+    if (r == 0)
+        *ret = c;
+    explicit_bzero(&c, sizeof(c));
+    return r;
+}
+
+static bool has_fds(const struct envd_config *c)
+{
+    return c->listen_fd >= 0 || c->memory_usage_fd >= 0 || c->cpu_usage_fd >= 0 ||
+           c->memory_events_fd >= 0 || c->pids_events_fd >= 0 || c->own_memory_fd >= 0 ||
+           c->n_cgroup_fds != 0;
+}
+
+int config_parse_machine(struct slice json, struct envd_config *ret, struct err *err)
+{
+    struct envd_config c;
+    int r = config_parse(json, &c, err);
+    if (r == -EBADMSG)
+        return err_set(err, r, ERR_INVALID, "it is not JSON");
+    if (r < 0)
         return r;
-    if (c.control_secret[0] == '\0')
-        return err_set(err, -EINVAL, ERR_INVALID, "controlSecret is required");
-    *ret = c;
-    return 0;
+    if (!c.machine || has_fds(&c))
+        r = err_set(err, -EINVAL, ERR_INVALID, "it is not of a machine, or names descriptors");
+    else if (!id_is_sandbox(c.sandbox_id))
+        r = err_set(err, -EINVAL, ERR_INVALID, "sandboxId is no sandbox's id");
+    else if (!c.has_entropy)
+        r = err_set(err, -EINVAL, ERR_INVALID, "entropy is required");
+    else
+        *ret = c;
+    explicit_bzero(&c, sizeof(c));
+    return r;
+}
+
+int config_read_machine(const char *path, struct envd_config *ret, struct err *err)
+{
+    /*
+     * One read: the kernel's file has no size, and a second read, at the end, would make it go through
+     * all bytes again, each by a call of the emulator.
+     */
+    char text[CONFIG_LAUNCH_FILE_MAX_BYTES + 1];
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return err_sys(err, -errno, "open the launch file '%s'", path);
+    ssize_t n = read(fd, text, sizeof(text));
+    if (n < 0)
+        return err_sys(err, -errno, "read the launch file '%s'", path);
+    int r = (size_t)n < sizeof(text)
+                ? config_parse_machine(slice_of(text, (size_t)n), ret, err)
+                : err_set(err, -EFBIG, ERR_INVALID, "it is larger than %d bytes",
+                          CONFIG_LAUNCH_FILE_MAX_BYTES);
+    explicit_bzero(text, sizeof(text));
+    return r < 0 ? err_wrap(err, "launch file '%s'", path) : 0;
 }
 
 static int read_flags(int argc, char **argv, struct envd_config *c, struct err *err)

@@ -12,6 +12,9 @@ enum {
     CONFIG_MAX_BYTES = 65536,
     CONFIG_CGROUP_FDS_MAX = 16,
     CONFIG_SECRET_MAX = 128,
+    CONFIG_ENTROPY_BYTES = 32,
+    CONFIG_LAUNCH_PATH_MAX = 255,
+    CONFIG_LAUNCH_FILE_MAX_BYTES = 4096,
     CONFIG_LAUNCH_FD = 3,
 };
 
@@ -35,6 +38,11 @@ struct envd_config {
     /* Optional, to say why a process ended: files that count how often a limit was met; -1: none. */
     int memory_events_fd; /* memory.events or memory.oom_control: oom_kill N */
     int pids_events_fd;   /* pids.events: max N */
+    /* A machine of its own: who it is stands in a file, and changes when a snapshot wakes as a clone. */
+    bool machine;
+    char launch_file[CONFIG_LAUNCH_PATH_MAX + 1]; /* "" unless machine */
+    bool has_entropy;
+    unsigned char entropy[CONFIG_ENTROPY_BYTES]; /* for the kernel's generator; all 0 when none */
 };
 
 /*
@@ -45,3 +53,11 @@ int config_read(int argc, char **argv, struct envd_config *ret, struct err *err)
 
 /* The JSON object alone; descriptors are not looked at. */
 int config_parse(struct slice json, struct envd_config *ret, struct err *err);
+
+/*
+ * What a machine's launch file says: the object of a machine, with a sandbox id and entropy and
+ * without descriptors, padded with white space. No error quotes the text, which is secret.
+ */
+int config_parse_machine(struct slice json, struct envd_config *ret, struct err *err);
+/* The same from the file, of at most CONFIG_LAUNCH_FILE_MAX_BYTES. No copy of the text is left. */
+int config_read_machine(const char *path, struct envd_config *ret, struct err *err);
