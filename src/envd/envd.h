@@ -7,6 +7,7 @@
 #pragma once
 
 #include "envd/config.h"
+#include "envd/machine.h"
 #include "envd/metrics.h"
 #include "envd/process.h"
 #include "envd/settings.h"
@@ -20,5 +21,6 @@ struct envd {
     struct process_table processes;
     struct metrics metrics;
     struct limits limits;
+    struct machine machine;
     char path[4096]; /* PATH given to children */
 };

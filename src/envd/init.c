@@ -2,17 +2,22 @@
  * /init is called by the control plane after every start and resume, before anybody else can talk
  * to the sandbox. Inside a sandbox the control secret is needed and enough. Outside (standalone)
  * the rule is the protocol's: the installed access token, or none installed yet.
+ *
+ * In a machine that was cloned, /init is also where the daemon learns who it is now: before the secret
+ * is compared, and before anything of the body counts (envd/machine.h).
  */
 #include "envd/init.h"
 
 #include "base/codec.h"
+#include "base/log.h"
 #include "base/version.h"
 #include "envd/auth.h"
+#include "envd/machine.h"
 #include "envd/request.h"
 
 #include <errno.h>
 
-enum { INIT_MAX_BYTES = 4 << 20 };
+enum { INIT_MAX_BYTES = 4 << 20, FAILURES_LOGGED_PER_S = 2 };
 
 static void reply(struct request *r, unsigned status, struct slice text)
 {
@@ -39,6 +44,15 @@ static const char *refuse(const struct request *r, const struct json_ref *root)
                : "access token validation failed";
 }
 
+/* The control plane tries again after a 503. */
+static void not_ready(struct request *r, const struct err *err)
+{
+    static struct log_rate rate;
+    if (log_allow(&rate, FAILURES_LOGGED_PER_S))
+        log_error("/init: %s", err->msg);
+    reply(r, 503, SLICE_LIT("the machine cannot become its sandbox"));
+}
+
 static void on_read(struct http_exchange *x, int result, struct slice body, void *user)
 {
     struct request *r = user;
@@ -54,6 +68,8 @@ static void on_read(struct http_exchange *x, int result, struct slice body, void
     const char *why = refuse(r, &root);
     if (why != NULL)
         reply(r, 401, slice_str(why));
+    else if (machine_become(r->envd, &root, &err) < 0)
+        not_ready(r, &err);
     else if (settings_apply(&r->envd->settings, &root, &err) < 0)
         reply(r, 400, slice_str(err.msg));
     else
@@ -62,7 +78,10 @@ static void on_read(struct http_exchange *x, int result, struct slice body, void
 
 void init_post(struct request *r)
 {
-    if (!auth_control_ok(r)) /* before a byte of the body */
+    struct err err;
+    if (machine_look(r->envd, &err) < 0)
+        not_ready(r, &err);
+    else if (!auth_control_ok(r)) /* before a byte of the body */
         reply(r, 401, SLICE_LIT("control secret missing or wrong"));
     else
         http_x_read_all(r->x, INIT_MAX_BYTES, on_read, r);

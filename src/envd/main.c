@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/version.h"
 #include "envd/envd.h"
+#include "envd/identity.h"
 #include "envd/routes.h"
 #include "http/server.h"
 
@@ -116,25 +117,11 @@ static void watch_signals(struct envd *e)
     (void)uv_signal_start(&interrupt, on_stop, SIGINT);
 }
 
-/* Files that say to programs that and where they run. Best effort: the image may be read-only. */
 static void write_marks(const struct envd_config *c)
 {
-    const struct {
-        const char *path, *text;
-        mode_t mode;
-    } marks[] = {
-        {"/run/e2b/.E2B_SANDBOX", "true", 0444},
-        {"/run/e2b/.E2B_SANDBOX_ID", c->sandbox_id, 0644},
-        {"/run/e2b/.E2B_TEMPLATE_ID", c->template_id, 0644},
-    };
-    (void)mkdir("/run/e2b", 0755);
-    for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
-        (void)unlink(marks[i].path);
-        _cleanup_close_ int fd =
-            open(marks[i].path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, marks[i].mode);
-        if (fd >= 0)
-            (void)!write(fd, marks[i].text, strlen(marks[i].text));
-    }
+    _cleanup_close_ int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root >= 0)
+        identity_write_marks(root, c->sandbox_id, c->template_id);
 }
 
 static int prepare(struct envd *e, struct err *err)
@@ -153,6 +140,7 @@ static int prepare(struct envd *e, struct err *err)
     limits_init(&e->limits, &e->config);
     process_table_init(&e->processes, e->loop, &e->limits);
     metrics_init(&e->metrics, &e->config);
+    machine_init(&e->machine, &e->config, &machine_system, "/");
     if (!e->config.standalone)
         write_marks(&e->config);
     return 0;

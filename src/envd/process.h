@@ -124,5 +124,8 @@ int process_write(struct process *p, struct slice data, void (*done)(void *user,
 /* Closes after what is queued. Harmless when there is none. */
 void process_close_stdin(struct process *p);
 
+/* Nobody can ask any more how what has ended ended; what lives is left alone. */
+void process_forget_exits(struct process_table *t);
+
 /* Reap all children that ended, ours and orphans given to PID 1. */
 void process_reap(struct process_table *t);

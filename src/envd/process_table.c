@@ -53,6 +53,12 @@ static void forget_exit(struct process_table *t, struct exit_record *e)
     free(e);
 }
 
+void process_forget_exits(struct process_table *t)
+{
+    list_for_each_safe(it, next, &t->retained)
+        forget_exit(t, container_of(it, struct exit_record, link));
+}
+
 static void expire_exits(struct process_table *t)
 {
     list_for_each_safe(it, next, &t->retained)

@@ -13,22 +13,48 @@ bool env_name_valid(const char *name)
     return name[0] != '\0' && strchr(name, '=') == NULL;
 }
 
+/* New object; NULL when memory is gone. */
+static json_t *make_own_vars(bool in_sandbox, const char *sandbox_id, const char *template_id)
+{
+    json_t *vars = json_object();
+    int r = json_object_set_new(vars, "E2B_SANDBOX", json_string(in_sandbox ? "true" : "false"));
+    if (sandbox_id[0] != '\0')
+        r |= json_object_set_new(vars, "E2B_SANDBOX_ID", json_string(sandbox_id));
+    if (template_id[0] != '\0')
+        r |= json_object_set_new(vars, "E2B_TEMPLATE_ID", json_string(template_id));
+    if (r != 0)
+        json_freep(&vars);
+    return vars;
+}
+
+/* All but the token; takes the variables. */
+static void start_fresh(struct settings *s, json_t *own_vars, json_t *user_vars)
+{
+    (void)slice_copy(SLICE_LIT("root"), s->default_user, sizeof(s->default_user));
+    s->default_workdir[0] = '\0';
+    s->have_timestamp = false;
+    json_freep(&s->own_vars);
+    json_freep(&s->user_vars);
+    s->own_vars = own_vars;
+    s->user_vars = user_vars;
+}
+
 int settings_init(struct settings *s, bool in_sandbox, const char *sandbox_id,
                   const char *template_id)
 {
     memset(s, 0, sizeof(*s));
-    (void)slice_copy(SLICE_LIT("root"), s->default_user, sizeof(s->default_user));
-    s->own_vars = json_object();
-    s->user_vars = json_object();
-    if (s->own_vars == NULL || s->user_vars == NULL)
+    start_fresh(s, make_own_vars(in_sandbox, sandbox_id, template_id), json_object());
+    return s->own_vars == NULL || s->user_vars == NULL ? -ENOMEM : 0;
+}
+
+int settings_rename(struct settings *s, const char *sandbox_id, const char *template_id)
+{
+    _cleanup_json_ json_t *own = make_own_vars(true, sandbox_id, template_id);
+    _cleanup_json_ json_t *user = json_object();
+    if (own == NULL || user == NULL)
         return -ENOMEM;
-    int r =
-        json_object_set_new(s->own_vars, "E2B_SANDBOX", json_string(in_sandbox ? "true" : "false"));
-    if (sandbox_id[0] != '\0')
-        r |= json_object_set_new(s->own_vars, "E2B_SANDBOX_ID", json_string(sandbox_id));
-    if (template_id[0] != '\0')
-        r |= json_object_set_new(s->own_vars, "E2B_TEMPLATE_ID", json_string(template_id));
-    return r != 0 ? -ENOMEM : 0;
+    start_fresh(s, take_ptr(&own), take_ptr(&user));
+    return 0;
 }
 
 void settings_done(struct settings *s)
@@ -105,7 +131,7 @@ static int get_bounded(const struct json_ref *root, const char *key, size_t max,
 }
 
 /* 1: apply; 0: an older call that comes late. */
-static int check_timestamp(struct settings *s, const struct json_ref *root, bool *ret_given,
+static int check_timestamp(const struct settings *s, const struct json_ref *root, bool *ret_given,
                            int64_t *ret_ns, struct err *err)
 {
     const char *text = NULL;
@@ -116,6 +142,12 @@ static int check_timestamp(struct settings *s, const struct json_ref *root, bool
     if (rfc3339_parse(slice_str(text), ret_ns) < 0)
         return err_set(err, -EINVAL, ERR_INVALID, "timestamp is not an RFC 3339 time");
     return !s->have_timestamp || *ret_ns > s->timestamp_ns;
+}
+
+int settings_fresh_timestamp(const struct settings *s, const struct json_ref *root, int64_t *ret_ns)
+{
+    bool given = false;
+    return check_timestamp(s, root, &given, ret_ns, NULL) == 1 && given;
 }
 
 static int refuse_unsupported(const struct json_ref *root, struct err *err)

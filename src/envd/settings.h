@@ -31,6 +31,17 @@ int settings_init(struct settings *s, bool in_sandbox, const char *sandbox_id,
 void settings_done(struct settings *s);
 
 /*
+ * Become those of another sandbox: its name in the daemon's own variables, everything else as after
+ * settings_init(), but for the token: it stands until the /init that follows replaces or clears it.
+ * Returns 0 or -ENOMEM, then nothing has changed.
+ */
+int settings_rename(struct settings *s, const char *sandbox_id, const char *template_id);
+
+/* 1 and the time of an /init body that carries one and would be applied; else 0. */
+int settings_fresh_timestamp(const struct settings *s, const struct json_ref *root,
+                             int64_t *ret_ns);
+
+/*
  * Apply the members of an /init body, all or none. `root` is an object. Returns 0 (also for a
  * stale timestamp, which applies nothing) or -EINVAL/-ENOMEM with err naming the member.
  */

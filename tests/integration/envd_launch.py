@@ -17,6 +17,8 @@ from envd_rig import basic, envd, wait_for  # noqa: E402
 
 SECRET = "5e" * 32
 CONTROL = {"X-Silica-Control": SECRET}
+NEW_SECRET = "a7" * 32
+MACHINE_IDS = ("i" + "a" * 20, "i" + "b" * 20)
 TOKEN = {"X-Access-Token": "tok"}
 
 
@@ -136,6 +138,88 @@ def folder_of_the_daemon(e, fd):
     refused("invalid_argument", e.run, "pwd", cwd=f"/proc/self/fd/{fd}", headers=TOKEN)
 
 
+def launch_of(sandbox_id, secret):
+    """What a machine is told, and shows in its launch file."""
+    return {"sandboxId": sandbox_id, "templateId": "base", "controlSecret": secret, "machine": True,
+            "entropy": os.urandom(32).hex(), "memoryBytes": 1 << 30, "cpuMillis": 1000}
+
+
+def machine_boots(e, file):
+    """Its launch file says what descriptor 3 said: nothing becomes new."""
+    before = e.run("cat /proc/sys/kernel/hostname")[0]
+    assert init(e, defaultUser="user", envVars={"OF": "template"})[0] == 204
+    assert before == e.run("cat /proc/sys/kernel/hostname")[0] and not (e.root / "etc/hosts").exists()
+    assert e.run("id -un; echo $OF$E2B_SANDBOX_ID")[0] == f"user\ntemplate{MACHINE_IDS[0]}\n".encode()
+    assert init(e, {}, accessToken="x")[0] == 401
+
+
+def machine_file_bad(e, file):
+    """No secret opens it, the snapshot's least of all, until the file can be read."""
+    good = file.read_text()
+    for text in (None, "", good[:-9], good.replace("true", "false"), good + "\n" * 4096):
+        file.unlink() if text is None else file.write_text(text)
+        for secret in (SECRET, NEW_SECRET):
+            assert init(e, {"X-Silica-Control": secret})[0] == 503, text
+    file.write_text(good)
+    assert init(e)[0] == 204
+    assert e.request("GET", "/health")[0] == 204
+
+
+def machine_cloned(e, file):
+    """The file is another sandbox's: so the memory is a snapshot's, and the daemon becomes that one."""
+    stream = e.sh("exit 7", tag="of-the-template")
+    pid = stream.pid()
+    stream.rest()
+    file.write_text(json.dumps(launch_of(MACHINE_IDS[1], NEW_SECRET)).ljust(4096, "\n"))
+    assert init(e, CONTROL)[0] == 401, "the snapshot's secret"
+    assert not (e.root / "etc/hosts").exists(), "somebody without the secret made it so"
+    new = {"X-Silica-Control": NEW_SECRET}
+    status, body = init(e, new, timestamp="2026-01-01T00:00:00Z", accessToken="tok")
+    assert status == 503, "the clock was not set"  # the rig forbids that; all is done again
+    assert e.request("GET", "/envs")[0] == 200, "an /init that failed installed its token"
+    assert init(e, new)[0] == 204
+    refused("not_found", e.stream("process.Process/Connect", {"process": {"pid": pid}}).event)
+    out = e.run("cat /proc/sys/kernel/hostname; id -un; echo $OF$E2B_SANDBOX_ID; getent hosts $(cat "
+                "/etc/hostname); cat /run/e2b/.E2B_SANDBOX_ID")[0].decode().split()
+    assert out == [MACHINE_IDS[1], "root", MACHINE_IDS[1], "127.0.1.1"] + [MACHINE_IDS[1]] * 2, out
+    machine_id = (e.root / "etc/machine-id").read_text()
+    assert len(machine_id) == 33 and int(machine_id, 16) != 0, machine_id
+    assert json.loads(e.request("GET", "/metrics")[2])["mem_total"] == 1 << 30
+    assert init(e, new)[0] == 204 and (e.root / "etc/machine-id").read_text() == machine_id
+    assert init(e, CONTROL)[0] == 401
+
+
+def memory_has(e, needles):
+    """Which of the byte strings stand in the daemon's writable memory."""
+    pid, found = e.pid_inside(), set()
+    with open(f"/proc/{pid}/mem", "rb", buffering=0) as mem:
+        for line in pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines():
+            ends, mode = line.split()[:2]
+            first, end = (int(x, 16) for x in ends.split("-"))
+            if mode.startswith("rw") and end - first <= 1 << 28:  # a sanitizer's shadow is larger
+                mem.seek(first)
+                data = mem.read(end - first)
+                found |= {n for n in needles if n in data}
+    return found
+
+
+def machine_forgets(e, file):
+    """Where its random numbers come from is no longer in the memory, from which root inside may read."""
+    told = json.loads(file.read_text())
+    entropy = told["entropy"]
+    present = told["controlSecret"].encode()  # what it still needs: the search finds what is there
+    assert memory_has(e, [entropy.encode(), bytes.fromhex(entropy), present]) == {present}
+
+
+def machine(t, folder):
+    file = pathlib.Path(folder, "launch")
+    boot = launch_of(MACHINE_IDS[0], SECRET)
+    file.write_text(json.dumps(boot))
+    with envd(True, {**boot, "launchFile": str(file), "memoryBytes": 1 << 28}) as e:
+        for case in (machine_boots, machine_file_bad, machine_cloned, machine_forgets):
+            t.case(f"launch: {case.__name__}", case, e, file)
+
+
 def main():
     t = tap.Tap()
     with tempfile.TemporaryDirectory() as folder:
@@ -157,6 +241,7 @@ def main():
                              child_descriptors, metrics, cross_origin):
                     t.case(f"launch: {case.__name__}", case, e)
                 t.case("launch: folder_of_the_daemon", folder_of_the_daemon, e, fds[2])
+        machine(t, folder)
     return t.done()
 
 

@@ -174,23 +174,35 @@ def free_port():
         return s.getsockname()[1]
 
 
+def command_of(root, as_init, machine):
+    """What a daemon is started by. In a machine of its own it names the host and sets the clock: here
+    the names are of a namespace, /etc is the test's, and the clock, which has no namespace, it may not
+    set."""
+    away = "-sys_ptrace,-sys_time" if machine else "-sys_ptrace"
+    steps = [f"mkdir {root}/etc", f"touch {root}/etc/passwd {root}/etc/group {root}/etc/machine-id",
+             f"mount --bind {root}/etc /etc"] if machine else []
+    steps += [f"mount --bind {root}/passwd /etc/passwd", f"mount --bind {root}/group /etc/group",
+              "mount -t tmpfs none /run",
+              f"exec setpriv --bounding-set={away} --inh-caps={away} \"$@\""]
+    return ["unshare", "--mount"] + (["--uts"] if machine else []) + \
+        (["--pid", "--fork", "--mount-proc", "--kill-child"] if as_init else []) + \
+        ["sh", "-c", " && ".join(steps), "sh"]
+
+
 @contextlib.contextmanager
 def envd(as_init=False, launch=None, pass_fds=()):
     """Run a daemon. With `launch` (the object of descriptor 3, "listenFd" added) it is started as in
     a sandbox."""
     root = pathlib.Path(tempfile.mkdtemp(prefix="silica-envd-"))
     process = None
+    machine = launch is not None and launch.get("machine", False)
     try:
         (root / "home").mkdir()
         os.chown(root / "home", 54321, 54321)
         root.chmod(0o755)
         (root / "passwd").write_text(PASSWD.format(home=root / "home"))
         (root / "group").write_text(GROUP)
-        script = (f"mount --bind {root}/passwd /etc/passwd && mount --bind {root}/group /etc/group && "
-                  "mount -t tmpfs none /run && exec setpriv --bounding-set=-sys_ptrace "
-                  "--inh-caps=-sys_ptrace \"$@\"")
-        command = ["unshare", "--mount"] + (["--pid", "--fork", "--mount-proc", "--kill-child"]
-                                            if as_init else []) + ["sh", "-c", script, "sh"]
+        command = command_of(root, as_init, machine)
         process, port = spawn(command, launch, pass_fds)
         wait_for(lambda: answers(port, process), "the daemon answers")
         yield Envd(port, process, root)
