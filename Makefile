@@ -9,7 +9,7 @@ LISTEN ?= 127.0.0.1:3000
 FUZZ_SECONDS ?= 20
 PREFIX ?= /usr
 
-PRODUCTS := silica silicad silica-priv silica-dns silica-envd quickstart
+PRODUCTS := silica silicad silica-priv silica-dns silica-envd silica-guest quickstart
 # What must be there before meson can start; tools/deps knows the packages.
 BUILD_NEEDS = command -v meson ninja gcc pkg-config >/dev/null && pkg-config --exists libuv jansson \
 	sqlite3 libseccomp libmnl libnftables libcrypto libcurl inih cmocka
