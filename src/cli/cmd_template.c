@@ -1,9 +1,11 @@
-/* `silica template build|list`: on the templates folder itself; building needs root. */
+/* `silica template build|list|machine`: on the data folder itself; all but listing needs root. */
 #include "cli/cli.h"
+#include "cli/serve.h"
 
 #include "base/cleanup.h"
 #include "base/fs.h"
 #include "image/build.h"
+#include "image/machine.h"
 #include "image/template.h"
 #include "json/writer.h"
 
@@ -15,7 +17,7 @@ enum { JSON_OUT_MAX = 4194304 };
 struct args {
     const char *data, *templates, *mirror, *keyring;
     uint64_t cpus, memory_mb, disk_mb;
-    bool json;
+    bool json, offline;
     char folder[PATH_MAX]; /* of the templates */
 };
 
@@ -129,11 +131,74 @@ static int sub_list(int argc, char **argv)
     return CLI_OK;
 }
 
+static void tell(void *user, const char *line)
+{
+    (void)user;
+    (void)fprintf(stderr, "silica template: %s\n", line);
+}
+
+struct images {
+    const char *folder; /* of the templates */
+    struct err *err;
+};
+
+static int make_image(const struct template_info *t, void *user)
+{
+    const struct images *i = user;
+    (void)fprintf(stderr, "silica template: the disk of %s\n",
+                  t->alias[0] != '\0' ? t->alias : t->id);
+    return machine_base_image(i->folder, t->id, i->err);
+}
+
+static int prepare_machines(struct args *a, struct err *err)
+{
+    char envd[PATH_MAX], guest[PATH_MAX], id[MACHINE_ID_LEN + 1];
+    const struct machine_prepare_opts o = {
+        .envd = envd, .guest = guest, .offline = a->offline, .progress = tell};
+    struct images images = {.folder = a->folder, .err = err};
+    int r = set_folder(a, err);
+    if (r == 0)
+        r = program_find("silica-envd", envd, err);
+    if (r == 0)
+        r = program_find("silica-guest", guest, err);
+    if (r == 0)
+        r = machine_prepare(a->data, &o, id, err);
+    if (r == 0)
+        r = template_each(a->folder, make_image, &images, err);
+    if (r == 0)
+        printf("%s\n", id);
+    return r;
+}
+
+static int sub_machine(int argc, char **argv)
+{
+    static struct args a = {.data = CLI_DATA_DEFAULT};
+    const struct cli_option options[] = {
+        {"data", 0, CLI_TEXT, &a.data, 0, "DIR", "data folder (default " CLI_DATA_DEFAULT ")"},
+        {"templates", 0, CLI_TEXT, &a.templates, 0, "DIR", "templates (default DATA/templates)"},
+        {"offline", 0, CLI_FLAG, &a.offline, 0, NULL, "download nothing"},
+    };
+    struct err err = {0};
+    int first;
+    if (cli_help_asked("template machine [OPTIONS]",
+                       "Prepare QEMU, a kernel and all templates for micro-VMs. Needs root.",
+                       options, ARRAY_LEN(options), argc, argv))
+        return CLI_OK;
+    if (cli_parse(options, ARRAY_LEN(options), true, argc, argv, &first, &err) != 0)
+        return cli_fail_usage("template", &err);
+    if (first < argc) {
+        (void)err_set(&err, -EINVAL, ERR_INVALID, "unexpected word '%.60s'", argv[first]);
+        return cli_fail_usage("template", &err);
+    }
+    return prepare_machines(&a, &err) == 0 ? CLI_OK : cli_fail("template", &err);
+}
+
 int cmd_template(int argc, char **argv)
 {
     static const struct cli_command table[] = {
         {"build", "build the base template", sub_build},
         {"list", "list templates", sub_list},
+        {"machine", "prepare micro-VMs", sub_machine},
     };
     return cli_subcommand("template", table, ARRAY_LEN(table), argc, argv);
 }

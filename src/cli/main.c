@@ -16,7 +16,7 @@ const struct cli_command cli_commands[] = {
     {"run", "run one command in a fresh sandbox", cmd_run},
     {"sandbox", "create, list, info, kill", cmd_sandbox},
     {"key", "create, list, revoke API keys", cmd_key},
-    {"template", "build, list templates", cmd_template},
+    {"template", "build, list templates, prepare micro-VMs", cmd_template},
     {"doctor", "check whether this machine can run sandboxes", cmd_doctor},
     {"version", "print the version", cmd_version},
     {"help", "print this", cmd_help},
