@@ -1,6 +1,7 @@
 /*
  * `silica serve`: the life of the supervisor as named steps; see serve.h.
  */
+#include "cli/machine_setup.h"
 #include "cli/serve.h"
 
 #include "base/cleanup.h"
@@ -9,6 +10,7 @@
 #include "base/log.h"
 
 #include <stdio.h>
+#include <string.h>
 
 struct announcement {
     const struct serve_settings *s;
@@ -26,6 +28,19 @@ static void announce(void *user)
     explicit_bzero(a->c->api_key, sizeof(a->c->api_key));
     printf("silica: ready on %s\n", a->c->api_url);
     (void)fflush(stdout); /* a reader that went away does not stop the server */
+}
+
+static void tell(void *user, const char *line)
+{
+    (void)user;
+    log_info("%s", line);
+}
+
+static int prepare_machines(const struct serve_settings *s, struct err *err)
+{
+    char id[MACHINE_ID_LEN + 1];
+    const struct machine_setup setup = {.data = s->data, .templates = s->templates, .tell = tell};
+    return machine_setup_run(&setup, id, err);
 }
 
 static int serve(struct serve_settings *s, struct err *err)
@@ -48,8 +63,11 @@ static int serve(struct serve_settings *s, struct err *err)
         r = serve_settings_complete(s, err);
     if (r == 0)
         r = serve_first_key(s, uid, &c, &a.new_key, err);
+    if (r == 0 && strcmp(s->driver, "microvm") == 0)
+        r = prepare_machines(s, err);
     if (r == 0) {
-        log_info("instance %u, driver %s, data in %s", instance.number, s->driver, s->data);
+        log_info("instance %u, driver %s (%s), data in %s", instance.number, s->driver,
+                 s->driver_reason, s->data);
         r = supervise(s, &instance, &sockets, announce, &a, err);
     }
     explicit_bzero(&c, sizeof(c));

@@ -1,11 +1,10 @@
 /* `silica template build|list|machine`: on the data folder itself; all but listing needs root. */
 #include "cli/cli.h"
-#include "cli/serve.h"
+#include "cli/machine_setup.h"
 
 #include "base/cleanup.h"
 #include "base/fs.h"
 #include "image/build.h"
-#include "image/machine.h"
 #include "image/template.h"
 #include "json/writer.h"
 
@@ -137,34 +136,14 @@ static void tell(void *user, const char *line)
     (void)fprintf(stderr, "silica template: %s\n", line);
 }
 
-struct images {
-    const char *folder; /* of the templates */
-    struct err *err;
-};
-
-static int make_image(const struct template_info *t, void *user)
-{
-    const struct images *i = user;
-    (void)fprintf(stderr, "silica template: the disk of %s\n",
-                  t->alias[0] != '\0' ? t->alias : t->id);
-    return machine_base_image(i->folder, t->id, i->err);
-}
-
 static int prepare_machines(struct args *a, struct err *err)
 {
-    char envd[PATH_MAX], guest[PATH_MAX], id[MACHINE_ID_LEN + 1];
-    const struct machine_prepare_opts o = {
-        .envd = envd, .guest = guest, .offline = a->offline, .progress = tell};
-    struct images images = {.folder = a->folder, .err = err};
+    char id[MACHINE_ID_LEN + 1];
+    struct machine_setup setup = {.data = a->data, .offline = a->offline, .tell = tell};
     int r = set_folder(a, err);
+    setup.templates = a->folder;
     if (r == 0)
-        r = program_find("silica-envd", envd, err);
-    if (r == 0)
-        r = program_find("silica-guest", guest, err);
-    if (r == 0)
-        r = machine_prepare(a->data, &o, id, err);
-    if (r == 0)
-        r = template_each(a->folder, make_image, &images, err);
+        r = machine_setup_run(&setup, id, err);
     if (r == 0)
         printf("%s\n", id);
     return r;

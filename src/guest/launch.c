@@ -1,8 +1,8 @@
 /*
  * The launch object on its way from silica-priv to silica-envd.
  *
- * It comes through the firmware's list of files (fw_cfg), whose module is unloaded afterwards, so
- * that the secret in it does not lie in /sys for as long as the machine lives. It is written by our own
+ * It comes through the firmware's list of files (fw_cfg), where envd reads it again when the machine was
+ * cloned. Root inside can read it too: it is the secret of his own machine alone. It is written by our own
  * helper in one form, without spaces and escapes, padded with newlines; its members are found by name
  * and not by a parser, envd parses it. The members for the descriptors are added at its end.
  */
@@ -17,7 +17,6 @@
 #include <linux/close_range.h>
 #include <linux/random.h>
 #include <sys/ioctl.h>
-#include <sys/syscall.h>
 
 #define LAUNCH_FILE "/sys/firmware/qemu_fw_cfg/by_name/opt/silica/launch/raw"
 
@@ -92,8 +91,6 @@ int guest_read_launch(struct guest *g, struct err *err)
         r = fs_read_fd(fd, &g->launch);
     if (r < 0)
         return err_sys(err, r, "read it");
-    fd = fd_close(fd);
-    (void)syscall(SYS_delete_module, "qemu_fw_cfg", O_NONBLOCK); /* built in: it stays */
     r = guest_parse_launch(g, err);
     return r == 0 ? add_entropy(g, err) : r;
 }

@@ -44,7 +44,7 @@ static void adopt(struct helper *h, const char *id)
     s->pid_start = record.pid_start;
     s->pid_fd = pid_fd;
     (void)net_slot_get(h->options.instance, record.slot, &s->slot); /* both are in range */
-    if (log_pipe_watch(h, &s->log, id, &err) < 0)
+    if (log_pipe_watch(h, &s->log, id, s->kind == PRIV_CONTAINER ? "envd" : "machine", &err) < 0)
         log_warning("sandbox %s: %s; its messages are lost", id, err.msg);
     if (sandbox_watch(s, &err) < 0)
         log_error("sandbox %s: %s", id, err.msg);

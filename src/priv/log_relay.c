@@ -7,7 +7,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-enum { LOG_PIECE_BYTES = 400, LOG_PIPE_BYTES = 65536, NAME_BYTES = 32 };
+enum { LOG_PIPE_BYTES = 65536, NAME_BYTES = 32 };
 
 static void pipe_name(char dst[static NAME_BYTES], const char *id)
 {
@@ -31,17 +31,30 @@ static bool may_log(struct log_pipe *log)
     return true;
 }
 
-static void put_lines(struct log_pipe *log, struct slice text)
+static void put_line(struct log_pipe *log, struct slice line)
 {
     char quoted[2 * LOG_PIECE_BYTES];
-    struct slice line;
-    while (slice_next(&text, '\n', &line)) {
-        if (line.n == 0)
-            continue;
-        if (may_log(log))
-            log_info("envd of %s: %s", log->id, log_quote(line, quoted, sizeof(quoted)));
-        else
-            log->lost_bytes += line.n;
+    if (slice_has_suffix(line, "\r")) /* a serial line's way */
+        line = slice_sub(line, 0, line.n - 1);
+    if (line.n == 0)
+        return;
+    if (may_log(log))
+        log_info("%s of %s: %s", log->speaker, log->id, log_quote(line, quoted, sizeof(quoted)));
+    else
+        log->lost_bytes += line.n;
+}
+
+/* A serial line brings a character at a time: what has no end yet waits, up to a piece of it. */
+static void put_lines(struct log_pipe *log, struct slice text)
+{
+    for (size_t i = 0; i < text.n; i++) {
+        bool end = text.p[i] == '\n';
+        if (!end)
+            log->begun[log->n_begun++] = text.p[i];
+        if (end || log->n_begun == sizeof(log->begun)) {
+            put_line(log, slice_of(log->begun, log->n_begun));
+            log->n_begun = 0;
+        }
     }
 }
 
@@ -74,7 +87,7 @@ static void on_text(struct watch *w, uint32_t events)
     if (log->bytes > LOG_BYTES_PER_S || log->lines >= LOG_LINES_PER_S)
         pause_pipe(log->helper, log);
     if (!lost && log->lost_bytes > 0)
-        log_warning("envd of %s says too much: messages are dropped", log->id);
+        log_warning("%s of %s says too much: messages are dropped", log->speaker, log->id);
 }
 
 void log_pipe_turn(struct helper *h, struct log_pipe *log)
@@ -87,18 +100,19 @@ void log_pipe_turn(struct helper *h, struct log_pipe *log)
         return; /* no memory for it now: again in a second */
     log->paused = false;
     if (more == 0 && log->lost_bytes > 0) {
-        log_warning("envd of %s: %llu bytes of its messages were dropped", log->id,
+        log_warning("%s of %s: %llu bytes of its messages were dropped", log->speaker, log->id,
                     (unsigned long long)log->lost_bytes);
         log->lost_bytes = 0;
     }
     log->lost_bytes += more;
 }
 
-int log_pipe_watch(struct helper *h, struct log_pipe *log, const char *id, struct err *err)
+int log_pipe_watch(struct helper *h, struct log_pipe *log, const char *id, const char *speaker,
+                   struct err *err)
 {
     char name[NAME_BYTES];
     pipe_name(name, id);
-    *log = (struct log_pipe){.helper = h, .watch.on_event = on_text};
+    *log = (struct log_pipe){.helper = h, .watch.on_event = on_text, .speaker = speaker};
     (void)snprintf(log->id, sizeof(log->id), "%s", id);
     log->fd = openat(h->state_fd, name, O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
     if (log->fd < 0)

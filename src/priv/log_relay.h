@@ -17,9 +17,15 @@
 #include "priv/watch.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
-enum { LOG_LINES_PER_S = 20, LOG_BYTES_PER_S = 8192, LOG_LINES_PER_S_OF_ALL = 200 };
+enum {
+    LOG_PIECE_BYTES = 400,
+    LOG_LINES_PER_S = 20,
+    LOG_BYTES_PER_S = 8192,
+    LOG_LINES_PER_S_OF_ALL = 200
+};
 
 struct helper;
 
@@ -31,11 +37,16 @@ struct log_pipe {
     unsigned lines, bytes; /* since the last log_pipe_turn() */
     bool paused;           /* it brought too much: not watched until the next turn */
     uint64_t lost_bytes;   /* not told yet */
+    const char *speaker;
+    char begun[LOG_PIECE_BYTES]; /* a line that has no end yet */
+    size_t n_begun;
 };
 
 int log_pipe_make(struct helper *h, const char *id, struct err *err);
 /* The end that envd gets is opened here too; see op_start.c. */
-int log_pipe_watch(struct helper *h, struct log_pipe *log, const char *id, struct err *err);
+/* `speaker` is a literal: who writes there. */
+int log_pipe_watch(struct helper *h, struct log_pipe *log, const char *id, const char *speaker,
+                   struct err *err);
 /* Call about once a second: a new allowance. */
 void log_pipe_turn(struct helper *h, struct log_pipe *log);
 void log_pipe_close(struct helper *h, struct log_pipe *log);

@@ -104,7 +104,7 @@ static int make_log(struct machine_start *t, struct err *err)
     if (r < 0)
         return r;
     t->s->parts |= PART_LOG;
-    return log_pipe_watch(t->h, &t->s->log, t->s->id, err);
+    return log_pipe_watch(t->h, &t->s->log, t->s->id, "machine", err);
 }
 
 static int make_groups(struct machine_start *t, struct err *err)

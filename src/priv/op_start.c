@@ -100,7 +100,7 @@ static int make_log(struct start *t, struct err *err)
     if (r < 0)
         return r;
     t->s->parts |= PART_LOG;
-    return log_pipe_watch(t->h, &t->s->log, t->s->id, err);
+    return log_pipe_watch(t->h, &t->s->log, t->s->id, "envd", err);
 }
 
 static int make_groups(struct start *t, struct err *err)
