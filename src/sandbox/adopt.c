@@ -123,12 +123,19 @@ static void on_instance(void *user, const char *id, const struct driver_instance
     sb->inst = *inst;
 }
 
+/* Both drivers' sandboxes are silica-priv's: each driver can tell of them and end them. */
+static bool is_ours(const struct sandbox_manager *m, const char *driver)
+{
+    return strcmp(driver, m->o.driver->ops->name) == 0 || strcmp(driver, "container") == 0 ||
+           strcmp(driver, "microvm") == 0;
+}
+
 static int load_row(const struct sandbox_row *row, void *user)
 {
     struct sandbox_manager *m = user;
     struct err err = {0};
     struct sandbox *sb = NULL;
-    if (strcmp(row->driver, "container") != 0 && strcmp(row->driver, "microvm") != 0) {
+    if (!is_ours(m, row->driver)) {
         manager_notice(m, row->id, "left alone: it belongs to driver '%s'", row->driver);
         return 0;
     }
