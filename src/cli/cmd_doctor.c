@@ -20,6 +20,7 @@ static const struct {
     {"overlay", doctor_overlay},
     {"cgroups", doctor_cgroups},
     {"virtualisation", doctor_kvm},
+    {"machines", doctor_machines},
     {"nftables", doctor_nftables},
     {"forwarding", doctor_forward},
     {"programs", doctor_programs},

@@ -23,6 +23,7 @@ bool doctor_root(struct doctor *d);
 bool doctor_kernel(struct doctor *d);
 bool doctor_cgroups(struct doctor *d);
 bool doctor_kvm(struct doctor *d);
+bool doctor_machines(struct doctor *d);
 bool doctor_programs(struct doctor *d);
 bool doctor_disk(struct doctor *d);
 bool doctor_pool(struct doctor *d);

@@ -19,8 +19,6 @@
 #include <sys/statfs.h>
 #include <sys/utsname.h>
 
-enum { CPUINFO_MAX_BYTES = 4194304 };
-
 static const char fix_root[] = "run it as root: sudo silica doctor";
 static const char fix_kernel[] = "boot Linux 6.1 or newer (Debian 12's own kernel will do)";
 
@@ -93,19 +91,6 @@ bool doctor_cgroups(struct doctor *d)
         return doctor_bad(d, "enable the controllers on the kernel command line", "%s, missing:%s",
                           kind, missing);
     return doctor_ok(d, "%s with memory, cpu, pids", kind);
-}
-
-bool doctor_kvm(struct doctor *d)
-{
-    _cleanup_buf_ struct buf cpuinfo = BUF_INIT(CPUINFO_MAX_BYTES);
-    (void)fs_read_file(AT_FDCWD, "/proc/cpuinfo", &cpuinfo, NULL); /* empty: no flags */
-    bool vmx = has_word(&cpuinfo, "vmx"), svm = has_word(&cpuinfo, "svm");
-    bool dev = access("/dev/kvm", R_OK | W_OK) == 0;
-    if (dev && (vmx || svm))
-        return doctor_ok(d, "KVM by %s; this version runs containers", vmx ? "vmx" : "svm");
-    if (dev)
-        return doctor_ok(d, "/dev/kvm is paravirtual (no vmx, no svm); containers are used");
-    return doctor_ok(d, "no KVM; containers are used");
 }
 
 static bool on_path(const char *name)

@@ -36,10 +36,11 @@ struct machine_memory {
 /* Saved registers mean something to the same kind of processor alone. */
 static void processor_name(char dst[static 96])
 {
-    _cleanup_buf_ struct buf text = BUF_INIT(1 << 20);
+    _cleanup_buf_ struct buf text = BUF_INIT(65536); /* the first processors are enough */;
     struct slice rest, line;
     (void)snprintf(dst, 96, "unknown");
-    if (fs_read_file(AT_FDCWD, "/proc/cpuinfo", &text, NULL) < 0)
+    int r = fs_read_file(AT_FDCWD, "/proc/cpuinfo", &text, NULL);
+    if (r < 0 && r != -ENOBUFS)
         return;
     rest = buf_slice(&text);
     while (slice_next(&rest, '\n', &line)) {
