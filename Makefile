@@ -70,6 +70,7 @@ bench: all
 	@tools/collect $(BUILD) build security-abuser
 	@bench/run
 	@bench/neighbour -n 200
+	@bench/microvm
 
 install: all
 	@meson configure $(BUILD) --prefix $(PREFIX)

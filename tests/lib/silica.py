@@ -25,7 +25,7 @@ import urllib.request
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BUILD = pathlib.Path(os.environ.get("SILICA_BUILD") or ROOT / "build").resolve()
 TEMPLATES = os.environ.get("SILICA_TEST_TEMPLATES") or "/var/lib/silica/templates"
-READY_LIMIT_S = 60
+READY_LIMIT_S = 300
 STOP_LIMIT_S = 90
 LOG_TAIL_LINES = 60
 
