@@ -36,7 +36,7 @@ struct machine_memory {
 /* Saved registers mean something to the same kind of processor alone. */
 static void processor_name(char dst[static 96])
 {
-    _cleanup_buf_ struct buf text = BUF_INIT(65536); /* the first processors are enough */;
+    _cleanup_buf_ struct buf text = BUF_INIT(65536); /* the first processors are enough */
     struct slice rest, line;
     (void)snprintf(dst, 96, "unknown");
     int r = fs_read_file(AT_FDCWD, "/proc/cpuinfo", &text, NULL);
@@ -203,9 +203,10 @@ static int draft_fill(int dir, const char *id, const struct machine_shape *shape
     r = fs_replace_file(dir, "manifest", slice_str(text), 0600, NULL);
     if (r < 0)
         return r;
-    const int how = O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-    _cleanup_close_ int memory = openat(dir, "memory", O_RDWR | how, 0600);
-    _cleanup_close_ int devices = openat(dir, "devices", O_WRONLY | how, 0600);
+    _cleanup_close_ int memory =
+        openat(dir, "memory", O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    _cleanup_close_ int devices =
+        openat(dir, "devices", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (memory < 0 || devices < 0 || ftruncate(memory, (off_t)shape->memory_bytes) < 0 ||
         fchown(memory, uid, uid) < 0)
         return -errno;
