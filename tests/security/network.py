@@ -16,7 +16,7 @@ import outside  # noqa: E402
 from outside import DENIED, HOST, HOST6, HOST_ALIAS, OTHER_PUBLIC, PORT, PUBLIC, PUBLIC6, UNASSIGNABLE  # noqa: E402
 
 GATEWAY = "169.254.0.22"
-SPELLINGS = ["167837697", "0x0a090001", "012.011.0.1", "10.589825", "0xa.9.0.1", "::ffff:10.9.0.1",
+SPELLINGS = ["168361985", "0x0a090001", "012.011.0.1", "10.589825", "0xa.9.0.1", "::ffff:10.9.0.1",
              "::ffff:a09:1", "3232255233", "0xa9fea9fe", "2852039166", "0251.0376.0251.0376"]
 
 # The spelling goes to the resolver, as a program inside would hand it over.
