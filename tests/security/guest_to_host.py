@@ -107,7 +107,7 @@ def no_answer(server, hostile, play):
     conn = connect(server, hostile, play)
     try:
         answer = conn.getresponse()
-        body = answer.read()
+        body = answer.read(1 << 16)  # not all: it may have no end
         assert answer.status in (502, 504), (answer.status, body)
         assert answer.getheader("X-Evil") is None and b"evil" not in body, body
     except http.client.RemoteDisconnected:
