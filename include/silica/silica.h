@@ -276,6 +276,17 @@ SILICA_API silica_rc silica_list_events(silica_client *client, const silica_even
                                         int (*each)(void *user, const silica_sandbox_event *event),
                                         void *user, silica_error *err);
 
+/* ---- the server ----------------------------------------------------------------------------- */
+
+enum { SILICA_DRIVER_BYTES = 32 };
+
+/*
+ * How the server isolates sandboxes: "container", "microvm". SILICA_E_UNSUPPORTED: it does not tell, as
+ * other clouds do not.
+ */
+SILICA_API silica_rc silica_get_driver(silica_client *client, char ret[SILICA_DRIVER_BYTES],
+                                       silica_error *err);
+
 /* ---- commands ------------------------------------------------------------------------------- */
 
 typedef enum silica_stream { SILICA_STDOUT = 1, SILICA_STDERR = 2 } silica_stream;

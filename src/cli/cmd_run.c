@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static silica_cancel *cancel;
 static volatile sig_atomic_t got_signal;
@@ -58,7 +59,7 @@ static int status_of(const silica_exit *e)
 }
 
 struct run_args {
-    const char *template_id, *user, *cwd, *data;
+    const char *template_id, *user, *cwd, *data, *driver;
     uint64_t timeout_s, life_s;
     struct cli_list env, metadata;
     bool no_internet;
@@ -89,6 +90,20 @@ static int run_command(silica_sandbox *sbx, const struct run_args *a, const char
     return status;
 }
 
+/* Whether the server isolates sandboxes as --driver wants it. */
+static silica_rc check_driver(silica_client *client, const char *wanted, silica_error *err)
+{
+    char driver[SILICA_DRIVER_BYTES];
+    silica_rc rc = wanted != NULL ? silica_get_driver(client, driver, err) : SILICA_OK;
+    if (rc != SILICA_OK || wanted == NULL || strcmp(driver, wanted) == 0)
+        return rc;
+    *err = (silica_error){.rc = SILICA_E_UNSUPPORTED};
+    (void)snprintf(err->message, sizeof(err->message),
+                   "the server's driver is %s, not %.40s (silica serve --driver %.40s)", driver,
+                   wanted, wanted);
+    return SILICA_E_UNSUPPORTED;
+}
+
 static int run_in_sandbox(const struct run_args *a, const char *const *argv)
 {
     silica_client *client = NULL;
@@ -100,6 +115,8 @@ static int run_in_sandbox(const struct run_args *a, const char *const *argv)
         cli_split_kv(&a->metadata, "metadata", metadata, &e) != 0)
         return cli_fail_usage("run", &e);
     silica_rc rc = cli_client(a->data, &client, &err);
+    if (rc == SILICA_OK)
+        rc = check_driver(client, a->driver, &err);
     if (rc == SILICA_OK)
         rc = silica_open(client,
                          SILICA_OPEN_OPTS(.template_id = a->template_id,
@@ -137,6 +154,8 @@ int cmd_run(int argc, char **argv)
         {"user", 'u', CLI_TEXT, &a.user, 0, "NAME", "run as this user (default: the template's)"},
         {"cwd", 'w', CLI_TEXT, &a.cwd, 0, "DIR", "working directory"},
         {"no-internet", 0, CLI_FLAG, &a.no_internet, 0, NULL, "no way out of the sandbox"},
+        {"driver", 0, CLI_TEXT, &a.driver, 0, "NAME",
+         "only on a server that isolates sandboxes so: container or microvm"},
         {"data", 0, CLI_TEXT, &a.data, 0, "DIR", "take address and key from DIR/credentials"},
     };
     struct err err = {0};

@@ -471,6 +471,32 @@ static void events(void **state)
     mock_free(&m);
 }
 
+static void driver_of_the_server(void **state)
+{
+    (void)state;
+    static const struct slice answers[] = {
+        ANSWER("200 OK", JSON, "{\"driver\":\"microvm\"}"),
+        ANSWER("200 OK", JSON, "{\"driver\":\"thirty-two bytes and more of a name\"}"),
+        ANSWER("200 OK", JSON, "{}"), ANSWER("404 Not Found", JSON, "{\"code\":404}"),
+        ANSWER("401 Unauthorized", JSON, "{\"code\":401,\"message\":\"no\"}")};
+    static const silica_rc want[] = {SILICA_OK, SILICA_E_PROTOCOL, SILICA_E_PROTOCOL,
+                                     SILICA_E_UNSUPPORTED, SILICA_E_AUTH};
+    struct mock m;
+    mock_start(&m, answers, ARRAY_LEN(answers));
+    silica_client *c = client_of(&m);
+    char driver[SILICA_DRIVER_BYTES] = "";
+    silica_rc got[ARRAY_LEN(want)];
+    for (size_t i = 0; i < ARRAY_LEN(want); i++)
+        got[i] = silica_get_driver(c, driver, NULL);
+    (void)mock_stop(&m);
+    for (size_t i = 0; i < ARRAY_LEN(want); i++)
+        assert_int_equal(got[i], want[i]);
+    assert_string_equal(driver, "microvm");
+    assert_non_null(strstr(m.requests[0], "GET /capabilities HTTP/1.1"));
+    silica_client_free(c);
+    mock_free(&m);
+}
+
 static void totals(void **state)
 {
     (void)state;
@@ -538,6 +564,7 @@ int main(void)
         cmocka_unit_test(old_daemons),
         cmocka_unit_test(pages_of_a_list),
         cmocka_unit_test(events),
+        cmocka_unit_test(driver_of_the_server),
         cmocka_unit_test(totals),
         cmocka_unit_test(a_download_starts_clean),
     };
