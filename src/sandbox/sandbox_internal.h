@@ -110,7 +110,8 @@ struct sandbox {
     void *created_user;
     int64_t timeout_s;
     char *envs_json;                            /* secret; wiped once told to envd */
-    uint64_t init_deadline_ns;                  /* monotonic */
+    uint64_t init_deadline_ns, init_sent_ns;    /* monotonic */
+    unsigned clock_again;                       /* /init said again for the clock's sake */
     void (*inited)(struct sandbox *sb, int ok); /* what follows /init or /health */
     bool adopting;                              /* counted in m->adopting */
     bool listed;                                /* the driver has it */

@@ -58,6 +58,8 @@ static struct world {
     enum err_kind start_kind; /* what fail_start fails of */
     unsigned fail_stops;
     unsigned status[8]; /* answers of envd, then 204 */
+    unsigned slow;      /* so many of the first take longer than a clock may be late */
+    enum driver_kind kind;
     char body[8192], control[128];
     bool ready, closed;
     struct err ready_err;
@@ -126,7 +128,7 @@ static inline int live_find(const char *id)
 
 static inline struct driver_instance instance_of(unsigned i)
 {
-    struct driver_instance inst = {.slot = i, .pid = 1000 + (int)i};
+    struct driver_instance inst = {.kind = w.kind, .slot = i, .pid = 1000 + (int)i};
     inst.pid_start = w.live[i].pid_start;
     inst.addr.sin_family = AF_INET;
     inst.addr.sin_addr.s_addr = i + 1;
@@ -183,6 +185,8 @@ static inline void run_op(struct op *op)
         break;
     case OP_FETCH: {
         unsigned n = w.fetches++;
+        if (n < w.slow)
+            (void)usleep(60000);
         unsigned status = n < ARRAY_LEN(w.status) && w.status[n] != 0 ? w.status[n] : 204;
         op->fetched(status, slice_str(""), NULL, op->user);
         break;

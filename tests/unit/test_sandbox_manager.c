@@ -130,6 +130,22 @@ static void test_init_is_repeated(void **state)
     assert_int_equal(w.fetches, 3);
 }
 
+/* A request that was long on its way set the clock late; a container has no clock of its own. */
+static void test_init_is_said_again_for_the_clock(void **state)
+{
+    (void)state;
+    w.slow = 2;
+    assert_true(create(300).ok);
+    assert_int_equal(w.fetches, 1);
+    w.kind = DRIVER_MACHINE_CLONE;
+    w.slow = w.fetches + 2;
+    assert_true(create(300).ok);
+    assert_int_equal(w.fetches, 1 + 3);
+    w.slow = 1000; /* but not for ever */
+    assert_true(create(300).ok);
+    assert_int_equal(w.fetches, 1 + 3 + 4);
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -361,6 +377,7 @@ int main(void)
         T(test_start_fails),
         T(test_init_is_refused),
         T(test_init_is_repeated),
+        T(test_init_is_said_again_for_the_clock),
         T(test_refusals),
         T(test_metadata_limit),
         T(test_kill_while_creating),
