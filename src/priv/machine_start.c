@@ -107,9 +107,14 @@ static int make_log(struct machine_start *t, struct err *err)
     return log_pipe_watch(t->h, &t->s->log, t->s->id, "machine", err);
 }
 
+/*
+ * The guest's memory counts twice: a page of it that is empty in the snapshot is, when it is touched
+ * first, made in the memory file that all clones share, and again as the clone's own. Which clone of
+ * a snapshot pays for the file's pages is chance.
+ */
 static int make_groups(struct machine_start *t, struct err *err)
 {
-    struct cgroup_limits limits = {.memory_bytes = t->q->memory_bytes + VMM_MEMORY_BYTES,
+    struct cgroup_limits limits = {.memory_bytes = 2 * t->q->memory_bytes + VMM_MEMORY_BYTES,
                                    .cpu_millis = t->q->cpu_millis,
                                    .pids = VMM_PIDS};
     int r = cgroup_make(&t->h->cgroups, t->s->id, &limits, err);
