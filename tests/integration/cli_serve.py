@@ -132,7 +132,7 @@ def second_server_is_refused(server):
 def refusals(server):
     for arguments, word in (
             (["--listen", "0.0.0.0:1"], b"--insecure"), (["--tls"], b"--tls"),
-            (["--driver", "microvm"], b"microvm"), (["--driver", "x"], b"unknown driver"),
+            (["--driver", "x"], b"unknown driver"),
             (["--listen", "nonsense"], b"--listen"), (["--nosuch"], b"--nosuch"),
             (["--data"], b"--data")):
         done = cli(server, "serve", *arguments)

@@ -5,9 +5,15 @@
 
 Stopping sends SIGINT, which ends every sandbox; a server that does not end cleanly, or that leaves
 something on the host, raises. Needs root.
+
+SILICA_DRIVER chooses how sandboxes are isolated, as for `silica serve`; a test that wants a certain way
+says so (driver="microvm"). Machines are prepared once, in build/cache/microvm, and copied into each data
+folder. Where there is no KVM they are emulated: limit() makes a limit long enough for that.
 """
 
 import collections
+import fcntl
+import functools
 import json
 import os
 import pathlib
@@ -25,9 +31,34 @@ import urllib.request
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BUILD = pathlib.Path(os.environ.get("SILICA_BUILD") or ROOT / "build").resolve()
 TEMPLATES = os.environ.get("SILICA_TEST_TEMPLATES") or "/var/lib/silica/templates"
+DRIVER = os.environ.get("SILICA_DRIVER") or "auto"
+MACHINES = BUILD / "cache" / "microvm"
+SLOWER = 10  # at most, what runs in a machine whose processor is emulated
 READY_LIMIT_S = 300
 STOP_LIMIT_S = 90
+PREPARE_LIMIT_S = 900
 LOG_TAIL_LINES = 60
+
+
+def limit(seconds, driver=DRIVER):
+    """A limit for something in a sandbox that takes less than `seconds` in a container."""
+    return seconds * SLOWER if driver == "microvm" else seconds
+
+
+@functools.cache
+def machines(templates=TEMPLATES):
+    """The folder with what machines are made of; raises with the reason when that cannot be had."""
+    MACHINES.mkdir(parents=True, exist_ok=True)
+    with open(MACHINES / "lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        kernels = MACHINES / "machine" / "kernel"
+        have = kernels.is_dir() and any(kernels.iterdir())
+        done = subprocess.run([str(BUILD / "silica"), "template", "machine", "--data", str(MACHINES), "--templates",
+                               str(templates), *(["--offline"] if have else [])], check=False,
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PREPARE_LIMIT_S)
+        if done.returncode != 0:
+            raise RuntimeError((done.stderr.strip().splitlines() or ["silica template machine failed"])[-1])
+    return MACHINES / "machine"
 
 
 def free_port():
@@ -101,7 +132,8 @@ class Leaks:
 
 class Server:
     def __init__(self, arguments=(), data=None, address="127.0.0.1", port=None,
-                 templates=TEMPLATES):
+                 templates=TEMPLATES, driver=None):
+        self.driver = driver or DRIVER
         self.own_data = data is None
         self.data = pathlib.Path(data or tempfile.mkdtemp(prefix="silica-test-"))
         if self.own_data:
@@ -109,7 +141,7 @@ class Server:
         self.address = address
         self.port = port or free_port()
         self.templates = templates
-        self.arguments = list(arguments)
+        self.arguments = [*(["--driver", driver] if driver else []), *arguments]
         self.process = None
         self.log_path = None
         self.exports = {}
@@ -130,6 +162,8 @@ class Server:
     def start(self):
         if os.geteuid() != 0:
             raise PermissionError("a Silica server needs root")
+        if self.driver == "microvm":
+            self._give_machines()
         command = [str(BUILD / "silica"), "serve", "--data", str(self.data), "--listen",
                    f"{self.address}:{self.port}", "--templates", self.templates, *self.arguments]
         if self.log_path is None:  # a server that is started again goes on in its log
@@ -141,7 +175,7 @@ class Server:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=subprocess.STDOUT, start_new_session=True)
         try:
-            wait_until(self._is_ready, READY_LIMIT_S, "the server answers /health")
+            wait_until(self._is_ready, limit(READY_LIMIT_S, self.driver), "the server answers /health")
             self.exports = self._read_exports()
             self.instance = int((self.data / "instance").read_text())
         except BaseException:
@@ -149,6 +183,13 @@ class Server:
             sys.stderr.write(self.log_tail())
             raise
         return self
+
+    def _give_machines(self):
+        if (self.data / "machine").exists():
+            return
+        folder = machines(self.templates)
+        subprocess.run(["cp", "-a", "--reflink=auto", str(folder), str(self.data / "machine")], check=True,
+                       stdin=subprocess.DEVNULL, timeout=PREPARE_LIMIT_S)
 
     def _is_ready(self):
         if self.process.poll() is not None:
@@ -174,7 +215,7 @@ class Server:
         """Raises if it does not end with status 0 in time."""
         self.process.send_signal(sig)
         try:
-            status = self.process.wait(STOP_LIMIT_S)
+            status = self.process.wait(limit(STOP_LIMIT_S, self.driver))
         except subprocess.TimeoutExpired:
             self.kill()
             raise RuntimeError("the server did not stop:\n" + self.log_tail()) from None
@@ -204,7 +245,7 @@ class Server:
 
     # --- the HTTP API, raw ---------------------------------------------------------------------
 
-    def request(self, method, path, body=None, headers=None, timeout=60):
+    def request(self, method, path, body=None, headers=None, timeout=None):
         """Returns (status, parsed JSON or None). No exception for 4xx and 5xx."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data=data, method=method)
@@ -214,7 +255,7 @@ class Server:
         for key, value in (headers or {}).items():
             request.add_header(key, value)
         try:
-            with urllib.request.urlopen(request, timeout=timeout) as answer:
+            with urllib.request.urlopen(request, timeout=timeout or limit(60, self.driver)) as answer:
                 status, text = answer.status, answer.read()
         except urllib.error.HTTPError as e:
             status, text = e.code, e.read()
