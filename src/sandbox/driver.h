@@ -46,6 +46,7 @@ enum driver_exit_cause {
     DRIVER_EXIT_CODE,    /* its init ended by itself */
     DRIVER_EXIT_SIGNAL,  /* its init was killed */
     DRIVER_EXIT_MEMORY,  /* its init was killed for want of memory */
+    DRIVER_EXIT_MACHINE, /* its machine ended or was given up: reason is the sentence */
     DRIVER_EXIT_MAX_
 };
 

@@ -197,6 +197,9 @@ static void put_exit_text(struct sandbox *sb, const struct driver_exit *why)
     case DRIVER_EXIT_MEMORY:
         (void)snprintf(dst, SANDBOX_END_TEXT_BYTES, "its init was killed for want of memory");
         break;
+    case DRIVER_EXIT_MACHINE:
+        (void)snprintf(dst, SANDBOX_END_TEXT_BYTES, "%.*s", SANDBOX_END_TEXT_BYTES - 1, why->reason);
+        break;
     case DRIVER_EXIT_UNKNOWN:
     case DRIVER_EXIT_MAX_:
         (void)snprintf(dst, SANDBOX_END_TEXT_BYTES, "its init ended, and nobody saw how");
@@ -210,7 +213,8 @@ void manager_on_exit(void *user, const char *id, const struct driver_exit *why)
     struct sandbox *sb = registry_find(m, id);
     if (sb == NULL || sb->state == SANDBOX_KILLING || sb->moving == SANDBOX_KILLING)
         return; /* what we are ending anyway */
-    manager_notice(m, id, "its init ended: %s", why->reason);
+    manager_notice(m, id, why->cause == DRIVER_EXIT_MACHINE ? "it ended: %s" : "its init ended: %s",
+                   why->reason);
     sb->exited = true;
     put_exit_text(sb, why);
     if (sb->state == SANDBOX_RUNNING && !sb->adopting && !m->closing)

@@ -79,6 +79,7 @@ static void test_reasons(void **state)
         {DRIVER_EXIT_CODE, 3, "its init ended with status 3"},
         {DRIVER_EXIT_MEMORY, 9, "its init was killed for want of memory"},
         {DRIVER_EXIT_UNKNOWN, 0, "its init ended, and nobody saw how"},
+        {DRIVER_EXIT_MACHINE, 0, "as the driver has it"},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

@@ -180,7 +180,7 @@ static void tell_image(struct machine *m, const struct err *err)
 
 static void tell_sandbox(struct machine *m, const struct err *err)
 {
-    struct driver_exit why = {.cause = DRIVER_EXIT_UNKNOWN, .reason = err->msg};
+    struct driver_exit why = {.cause = DRIVER_EXIT_MACHINE, .reason = err->msg};
     microvm_tell_exit(m->v, m->start.id, &why);
 }
 
@@ -207,10 +207,9 @@ void machine_exited(struct machine *m, const struct driver_exit *why)
     if (m->state == MACHINE_RUNNING) {
         char id[SANDBOX_ID_BYTES];
         (void)snprintf(id, sizeof(id), "%s", m->start.id);
-        if (m->why[0] == '\0') {
-            (void)snprintf(m->why, sizeof(m->why), "its virtual machine %s", why->reason);
-            out.reason = m->why;
-        }
+        if (m->why[0] == '\0')
+            (void)snprintf(m->why, sizeof(m->why), "its virtual machine ended: %s", why->reason);
+        out = (struct driver_exit){.cause = DRIVER_EXIT_MACHINE, .reason = m->why};
         microvm_tell_exit(m->v, id, &out);
         machine_gone(m);
         return;
