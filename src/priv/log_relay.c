@@ -107,16 +107,31 @@ void log_pipe_turn(struct helper *h, struct log_pipe *log)
     log->lost_bytes += more;
 }
 
-int log_pipe_watch(struct helper *h, struct log_pipe *log, const char *id, const char *speaker,
-                   struct err *err)
+static int open_end(const struct helper *h, const char *id, int how)
 {
     char name[NAME_BYTES];
     pipe_name(name, id);
+    int fd = openat(h->state_fd, name, how | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+int log_pipe_end(struct helper *h, const char *id, int how, int *ret_fd, struct err *err)
+{
+    int fd = open_end(h, id, how);
+    if (fd < 0)
+        return err_sys(err, fd, "open a log pipe");
+    *ret_fd = fd;
+    return 0;
+}
+
+int log_pipe_watch(struct helper *h, struct log_pipe *log, const char *id, const char *speaker,
+                   struct err *err)
+{
     *log = (struct log_pipe){.helper = h, .watch.on_event = on_text, .speaker = speaker};
     (void)snprintf(log->id, sizeof(log->id), "%s", id);
-    log->fd = openat(h->state_fd, name, O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+    log->fd = open_end(h, id, O_RDWR);
     if (log->fd < 0)
-        return err_sys(err, -errno, "open a log pipe");
+        return err_sys(err, log->fd, "open a log pipe");
     int r = helper_watch(h, log->fd, &log->watch);
     return r < 0 ? err_sys(err, r, "watch a log pipe") : 0;
 }

@@ -3,7 +3,8 @@
  *
  * It goes through a named pipe, so that it survives a restart of this program: envd's end is opened
  * for reading too (no SIGPIPE when nobody reads) and non-blocking (a full pipe drops lines and
- * stops nobody).
+ * stops nobody). It is opened anew for each: who writes there may change how it is open, and ours must
+ * stay non-blocking.
  *
  * The text comes from inside a sandbox: it is read in small pieces, quoted, and limited in lines and
  * bytes a second, for one sandbox and for all. A pipe that brings more is not looked at for the rest
@@ -43,7 +44,8 @@ struct log_pipe {
 };
 
 int log_pipe_make(struct helper *h, const char *id, struct err *err);
-/* The end that envd gets is opened here too; see op_start.c. */
+/* The end to write to, opened with `how` (O_WRONLY, O_RDWR); we must be watching. Caller closes. */
+int log_pipe_end(struct helper *h, const char *id, int how, int *ret_fd, struct err *err);
 /* `speaker` is a literal: who writes there. */
 int log_pipe_watch(struct helper *h, struct log_pipe *log, const char *id, const char *speaker,
                    struct err *err);

@@ -25,7 +25,7 @@ struct machine_start {
     struct machine_args args;
     bool boot;
     int fds[MACHINE_FD_END_]; /* by enum machine_fd; of the memory of a clone: a copy */
-    int null_fd, root_fd;
+    int null_fd, root_fd, log_fd;
     struct sandbox_net net;
     struct jail jail;
 };
@@ -36,6 +36,7 @@ static void start_done(struct machine_start *t)
         t->fds[i] = fd_close(t->fds[i]);
     t->null_fd = fd_close(t->null_fd);
     t->root_fd = fd_close(t->root_fd);
+    t->log_fd = fd_close(t->log_fd);
     sandbox_net_close(&t->net);
     jail_close(&t->jail);
 }
@@ -97,14 +98,18 @@ static int open_state(struct machine_start *t, struct err *err)
                                       &t->fds[MACHINE_FD_MEMORY], &t->fds[MACHINE_FD_DEVICES], err);
 }
 
-/* The serial line goes where envd's messages of a container go: read in pieces, quoted, limited. */
+/*
+ * The serial line goes where envd's messages of a container go: read in pieces, quoted, limited. QEMU
+ * ignores SIGPIPE, so its end needs no reader of its own and cannot take what it said back.
+ */
 static int make_log(struct machine_start *t, struct err *err)
 {
     int r = log_pipe_make(t->h, t->s->id, err);
     if (r < 0)
         return r;
     t->s->parts |= PART_LOG;
-    return log_pipe_watch(t->h, &t->s->log, t->s->id, "machine", err);
+    r = log_pipe_watch(t->h, &t->s->log, t->s->id, "machine", err);
+    return r == 0 ? log_pipe_end(t->h, t->s->id, O_WRONLY, &t->log_fd, err) : r;
 }
 
 /*
@@ -160,7 +165,7 @@ static int spawn(struct machine_start *t, struct err *err)
                              .hostname = "machine",
                              .stage = t->h->stage,
                              .netns_fd = t->net.netns_fd,
-                             .fds = {t->null_fd, t->s->log.fd, t->s->log.fd},
+                             .fds = {t->null_fd, t->log_fd, t->log_fd},
                              .n_fds = MACHINE_FD_END_,
                              .filters = &t->h->filters};
     for (unsigned i = MACHINE_FD_MEMORY; i < MACHINE_FD_END_; i++)
@@ -184,7 +189,7 @@ int machine_start(struct helper *h, const struct priv_start *q, struct sandbox *
     *t = (struct machine_start){.q = q, .h = h, .s = s, .boot = q->kind == PRIV_MACHINE_BOOT};
     for (unsigned i = 0; i < ARRAY_LEN(t->fds); i++)
         t->fds[i] = -EBADF;
-    t->null_fd = t->root_fd = t->net.netns_fd = t->net.listen_fd = t->net.tap_fd = -EBADF;
+    t->null_fd = t->root_fd = t->log_fd = t->net.netns_fd = t->net.listen_fd = t->net.tap_fd = -EBADF;
     t->jail = (struct jail){.pid_fd = -EBADF, .go_fd = -EBADF, .report_fd = -EBADF};
     int r = machine_vmm(h, err);
     for (unsigned i = 0; r == 0 && i < ARRAY_LEN(steps); i++)

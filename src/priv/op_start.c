@@ -31,7 +31,7 @@ struct start {
     const struct priv_start *q;
     struct helper *h;
     struct sandbox *s;
-    int userns_fd, lower_fd, layer_fd, null_fd, told_fd;
+    int userns_fd, lower_fd, layer_fd, null_fd, told_fd, log_fd;
     struct sandbox_net net;
     int cgroup_fds[CGROUP_HIERARCHIES_MAX];
     unsigned n_cgroup_fds;
@@ -46,6 +46,7 @@ static void start_done(struct start *t)
     t->layer_fd = fd_close(t->layer_fd);
     t->null_fd = fd_close(t->null_fd);
     t->told_fd = fd_close(t->told_fd);
+    t->log_fd = fd_close(t->log_fd);
     sandbox_net_close(&t->net);
     for (unsigned i = 0; i < t->n_cgroup_fds; i++)
         t->cgroup_fds[i] = fd_close(t->cgroup_fds[i]);
@@ -100,7 +101,8 @@ static int make_log(struct start *t, struct err *err)
     if (r < 0)
         return r;
     t->s->parts |= PART_LOG;
-    return log_pipe_watch(t->h, &t->s->log, t->s->id, "envd", err);
+    r = log_pipe_watch(t->h, &t->s->log, t->s->id, "envd", err);
+    return r == 0 ? log_pipe_end(t->h, t->s->id, O_RDWR, &t->log_fd, err) : r;
 }
 
 static int make_groups(struct start *t, struct err *err)
@@ -194,7 +196,7 @@ static int spawn(struct start *t, struct err *err)
         .layer_fd = t->layer_fd,
         .exec_fd = h->envd_fd,
         .argv0 = "silica-envd",
-        .fds = {t->null_fd, t->s->log.fd, t->s->log.fd, t->told_fd, t->net.listen_fd},
+        .fds = {t->null_fd, t->log_fd, t->log_fd, t->told_fd, t->net.listen_fd},
         .n_fds = FIRST_CGROUP_FD,
         .hosts = hosts,
         .resolv_conf = resolv,
@@ -230,7 +232,7 @@ static int start_container(struct helper *h, const struct priv_start *q, struct 
                            struct err *err)
 {
     struct start t = {.q = q, .h = h, .s = s};
-    t.userns_fd = t.lower_fd = t.layer_fd = t.null_fd = t.told_fd = -EBADF;
+    t.userns_fd = t.lower_fd = t.layer_fd = t.null_fd = t.told_fd = t.log_fd = -EBADF;
     t.net.netns_fd = t.net.listen_fd = t.net.tap_fd = -EBADF;
     for (unsigned i = 0; i < ARRAY_LEN(t.usage_fds); i++)
         t.usage_fds[i] = -EBADF;
