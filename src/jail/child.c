@@ -53,7 +53,6 @@ static int limit(__rlimit_resource_t what, rlim_t soft, rlim_t hard)
 /* A fresh start: what the helper has set for itself is not passed on. */
 static int set_limits(struct jail_child *c)
 {
-    (void)c;
     sigset_t none;
     (void)sigemptyset(&none);
     if (sigprocmask(SIG_SETMASK, &none, NULL) < 0)
@@ -69,6 +68,8 @@ static int set_limits(struct jail_child *c)
         r = limit(RLIMIT_MEMLOCK, 8 << 20, 8 << 20);
     if (r == 0)
         r = limit(RLIMIT_NICE, 0, 0);
+    if (r == 0 && c->spec->program != NULL)
+        r = limit(RLIMIT_FSIZE, c->spec->program->file_bytes, c->spec->program->file_bytes);
     return r == 0 ? limit(RLIMIT_RTPRIO, 0, 0) : r;
 }
 
@@ -122,8 +123,10 @@ static int join_user(int userns_fd)
 }
 
 /* Without no_new_privs (sudo must work), loading needs CAP_SYS_ADMIN: before it is given up. */
-static int load_filters(const struct jail_filters *f)
+static int load_filters(const struct jail_filters *f, bool program)
 {
+    if (program && syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &f->program) < 0)
+        return -errno;
     if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &f->deny) < 0 ||
         syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &f->allow) < 0)
         return -errno;
@@ -169,7 +172,7 @@ static _Noreturn void run_sandbox(struct jail_child *c)
     must(c, JAIL_STEP_FDS, arrange_fds(c, &exec_fd, &userns_fd));
     must(c, JAIL_STEP_IDS, join_user(userns_fd));
     must(c, JAIL_STEP_CAPS, jail_drop_bounding_set(jail_bounding_set()));
-    must(c, JAIL_STEP_SECCOMP, load_filters(c->spec->filters));
+    must(c, JAIL_STEP_SECCOMP, load_filters(c->spec->filters, false));
     must(c, JAIL_STEP_CAPS, jail_set_caps(jail_bounding_set(), jail_bounding_set()));
 
     const char *const argv[] = {c->spec->argv0, NULL}, *const envp[] = {NULL};
@@ -191,7 +194,7 @@ static _Noreturn void run_program(struct jail_child *c)
     must(c, JAIL_STEP_IDS, become(p->uid));
     must(c, JAIL_STEP_CAPS, jail_set_caps(0, 0));
     must(c, JAIL_STEP_CAPS, prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0);
-    must(c, JAIL_STEP_SECCOMP, load_filters(c->spec->filters));
+    must(c, JAIL_STEP_SECCOMP, load_filters(c->spec->filters, true));
     (void)syscall(SYS_execve, p->path, p->argv, envp);
     give_up(c, JAIL_STEP_EXEC, -errno);
 }

@@ -17,10 +17,11 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Two seccomp programs, both in force: the kernel takes the stricter answer. Made once. */
+/* Seccomp programs, all in force: the kernel takes the strictest answer. Made once. */
 struct jail_filters {
-    struct sock_fprog deny;  /* arguments that are never allowed */
-    struct sock_fprog allow; /* the allow-list: EPERM for known and refused, else ENOSYS */
+    struct sock_fprog deny;    /* arguments that are never allowed */
+    struct sock_fprog allow;   /* the allow-list: EPERM for known and refused, else ENOSYS */
+    struct sock_fprog program; /* of a jail_program alone: what it has no use for */
 };
 int jail_filters_make(struct jail_filters *ret, struct err *err);
 void jail_filters_done(struct jail_filters *f);
@@ -62,6 +63,7 @@ struct jail_program {
     int root_fd;             /* jail_root_open() */
     uint32_t uid;            /* and group */
     bool kvm;                /* /dev/kvm too */
+    uint64_t file_bytes;     /* how long it can make a file that it can write */
     const char *path;        /* in that root */
     const char *const *argv; /* NULL at the end */
 };

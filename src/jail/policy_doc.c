@@ -85,6 +85,13 @@ static int make_doc(struct buf *out)
                            "are in `src/jail/seccomp.c`.\n");
     put_names(out, "Allowed:", seccomp_allowed);
     put_names(out, "Refused with EPERM:", seccomp_refused);
+    (void)buf_put_str(
+        out, "\n## Programs that are put away\n\nQEMU of a virtual machine has no "
+             "capabilities, `no_new_privs`, a read-only root of its own files, `/dev/null` "
+             "and `/dev/urandom` (and `/dev/kvm` where it is used), and a `/proc` that "
+             "shows itself. Of the calls above it is refused more, and all processes of its "
+             "own; threads pass.\n");
+    put_names(out, "Refused with EPERM to them:", seccomp_program_refused);
     return out->error;
 }
 

@@ -10,6 +10,9 @@
  *          programs fall back as on an older kernel. clone3() gets ENOSYS: its flags lie in memory
  *          where a filter cannot look, and every C library then uses clone().
  * Calls of other ABIs (32 bit, x32) end in ENOSYS.
+ *
+ * A program that is put away gets both and a third, which refuses what sandboxes need and it does not:
+ *   program  calls by name, processes of its own (threads pass), and what changes a tap device.
  */
 #include "jail/jail.h"
 
@@ -17,8 +20,10 @@
 #include "jail/seccomp_list.h"
 
 #include <fcntl.h>
+#include <linux/if_tun.h>
 #include <linux/netlink.h>
 #include <linux/sched.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <seccomp.h>
 #include <string.h>
@@ -241,12 +246,50 @@ static int make_allow(struct sock_fprog *ret)
     return r == 0 ? compile(ctx, ret) : r;
 }
 
+/* Threads alone: all other forms of clone() lack the flag. */
+static int deny_processes(scmp_filter_ctx ctx)
+{
+    return seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
+                            SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0));
+}
+
+/* Who made the device has set it up: what is left to the program is reading, writing, and offloads. */
+static int deny_device_changes(scmp_filter_ctx ctx)
+{
+    static const uint64_t requests[] = {
+        TUNSETIFF,      TUNSETPERSIST,      TUNSETOWNER,      TUNSETGROUP,   TUNSETLINK,
+        TUNSETDEBUG,    TUNATTACHFILTER,    TUNDETACHFILTER,  TUNSETQUEUE,   TUNSETIFINDEX,
+        TUNSETTXFILTER, TUNSETSTEERINGEBPF, TUNSETFILTEREBPF, TUNSETCARRIER, TUNGETDEVNETNS,
+        SIOCSIFHWADDR,  SIOCGSKNS,          TUNSETSNDBUF};
+    int r = 0;
+    for (unsigned i = 0; r == 0 && i < ARRAY_LEN(requests); i++)
+        r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1,
+                             SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffffu, requests[i]));
+    return r;
+}
+
+static int make_program(struct sock_fprog *ret)
+{
+    _cleanup_(filter_release)
+    scmp_filter_ctx ctx = NULL;
+    int r = new_filter(SCMP_ACT_ALLOW, &ctx);
+    if (r == 0)
+        r = add_names(ctx, seccomp_program_refused, SCMP_ACT_ERRNO(EPERM));
+    if (r == 0)
+        r = deny_processes(ctx);
+    if (r == 0)
+        r = deny_device_changes(ctx);
+    return r == 0 ? compile(ctx, ret) : r;
+}
+
 int jail_filters_make(struct jail_filters *ret, struct err *err)
 {
     struct jail_filters f = {0};
     int r = make_deny(&f.deny);
     if (r == 0)
         r = make_allow(&f.allow);
+    if (r == 0)
+        r = make_program(&f.program);
     if (r < 0) {
         jail_filters_done(&f);
         return err_sys(err, r, "compile the system call filters");
@@ -259,5 +302,6 @@ void jail_filters_done(struct jail_filters *f)
 {
     free(f->deny.filter);
     free(f->allow.filter);
+    free(f->program.filter);
     *f = (struct jail_filters){0};
 }

@@ -3,6 +3,8 @@
 
 extern const char *const seccomp_allowed[];
 extern const char *const seccomp_refused[];
+/* Of those that a sandbox is allowed: refused with EPERM to a program that is put away. */
+extern const char *const seccomp_program_refused[];
 
 /*
  * The number of a system call: libseccomp's, or our own for what is newer than the library (such
