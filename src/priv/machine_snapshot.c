@@ -19,7 +19,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { DRAFT_NAME_BYTES = 32, MEMORIES_MAX = 8 };
+enum {
+    DRAFT_NAME_BYTES = 32,
+    MEMORIES_MAX = 8,
+    DEVICES_MAX_BYTES = 64 << 20, /* what QEMU writes has half a MiB */
+};
 static const char draft_prefix[] = ".new-";
 static const char kept_key[] = "disk-file ";
 
@@ -244,6 +248,8 @@ static int draft_finish(int dir)
         return -errno;
     if (st.st_size == 0)
         return -ENODATA;
+    if (st.st_size > DEVICES_MAX_BYTES)
+        return -EFBIG;
     int r = memory_thin_out(memory);
     if (r == 0 && (fchown(memory, 0, 0) < 0 || fchmod(memory, 0400) < 0 || fsync(memory) < 0 ||
                    fsync(devices) < 0 || fsync(dir) < 0))

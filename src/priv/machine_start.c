@@ -24,7 +24,8 @@ struct machine_start {
     struct machine_shape shape;
     struct machine_args args;
     bool boot;
-    int fds[MACHINE_FD_END_]; /* by enum machine_fd; of the memory of a clone: a copy */
+    int fds
+        [MACHINE_FD_END_]; /* by enum machine_fd; an open file is never shared with us or another machine */
     int null_fd, root_fd, log_fd;
     struct sandbox_net net;
     struct jail jail;
@@ -78,8 +79,10 @@ static int open_clone(struct machine_start *t, struct err *err)
     int r = machine_snapshot_open(t->h, &t->shape, &snap, err);
     if (r < 0)
         return r;
+    char path[40];
     t->fds[MACHINE_FD_DEVICES] = snap.devices_fd;
-    t->fds[MACHINE_FD_MEMORY] = fcntl(snap.memory_fd, F_DUPFD_CLOEXEC, 0);
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", snap.memory_fd);
+    t->fds[MACHINE_FD_MEMORY] = open(path, O_RDONLY | O_CLOEXEC);
     if (t->fds[MACHINE_FD_MEMORY] < 0)
         return err_sys(err, -errno, "share the memory of a snapshot");
     return disk_copy_image(&t->h->disks, t->s->id, snap.kept, &t->fds[MACHINE_FD_LAYER], err);
@@ -159,6 +162,9 @@ static int spawn(struct machine_start *t, struct err *err)
     struct jail_program program = {.root_fd = t->root_fd,
                                    .uid = t->s->slot.uid_base,
                                    .kvm = t->shape.kvm,
+                                   .file_bytes = t->shape.memory_bytes > t->shape.disk_bytes
+                                                     ? t->shape.memory_bytes
+                                                     : t->shape.disk_bytes,
                                    .path = machine_program,
                                    .argv = t->args.argv};
     struct jail_spec spec = {.program = &program,
@@ -189,7 +195,8 @@ int machine_start(struct helper *h, const struct priv_start *q, struct sandbox *
     *t = (struct machine_start){.q = q, .h = h, .s = s, .boot = q->kind == PRIV_MACHINE_BOOT};
     for (unsigned i = 0; i < ARRAY_LEN(t->fds); i++)
         t->fds[i] = -EBADF;
-    t->null_fd = t->root_fd = t->log_fd = t->net.netns_fd = t->net.listen_fd = t->net.tap_fd = -EBADF;
+    t->null_fd = t->root_fd = t->log_fd = t->net.netns_fd = t->net.listen_fd = t->net.tap_fd =
+        -EBADF;
     t->jail = (struct jail){.pid_fd = -EBADF, .go_fd = -EBADF, .report_fd = -EBADF};
     int r = machine_vmm(h, err);
     for (unsigned i = 0; r == 0 && i < ARRAY_LEN(steps); i++)
