@@ -12,19 +12,23 @@
  *
  * With an argument it is an ordinary program that answers this one question on its standard output:
  * so it can be asked in a sandbox with envd as process 1.
+ *
+ * With many arguments it stands in for QEMU: it is asked on the socket that is QEMU's monitor, or, if
+ * there is a script for it in its root, plays that (probe_monitor.c).
  */
 #include "probe.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LISTEN_FD = 4, FIRST_CGROUP_FD = 5 };
+enum { LISTEN_FD = 4, FIRST_CGROUP_FD = 5, MONITOR_FD = 7, FIRST_FREE_FD = 10 };
 
 FILE *probe_out;
 
@@ -44,8 +48,8 @@ unsigned long probe_number(const char *s)
 static const struct probe_question *find(const char *name)
 {
     static const struct probe_question *const tables[] = {
-        probe_look,  probe_refused, probe_reach, probe_take,
-        probe_steps, probe_filter,  probe_walk,  probe_run,
+        probe_look,   probe_refused, probe_reach, probe_take,    probe_steps,
+        probe_filter, probe_walk,    probe_run,   probe_monitor,
     };
     for (unsigned i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
         for (const struct probe_question *q = tables[i]; q->name != NULL; q++)
@@ -120,6 +124,22 @@ static void serve(int fd)
     (void)fclose(probe_out);
 }
 
+static _Noreturn void serve_all(int listen_fd)
+{
+    for (;;) {
+        struct pollfd p = {.fd = listen_fd, .events = POLLIN};
+        if (poll(&p, 1, -1) < 0)
+            continue;
+        int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
+        if (fd >= 0)
+            serve(fd);
+        if (listen_fd == MONITOR_FD) /* a question is no process of its own there */
+            (void)close_range(FIRST_FREE_FD, ~0U, 0);
+        while (waitpid(-1, NULL, WNOHANG) > 0)
+            ;
+    }
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 2) {
@@ -127,19 +147,15 @@ int main(int argc, char **argv)
         answer(argv[1]);
         return fflush(probe_out) == 0 ? 0 : 3;
     }
+    if (argc > 2) {
+        (void)signal(SIGPIPE, SIG_IGN); /* as QEMU does */
+        probe_monitor_play();
+        serve_all(MONITOR_FD);
+    }
     char told[4096] = "";
     ssize_t n = read(3, told, sizeof(told) - 1);
     (void)close(3);
     if (n <= 0 || dprintf(2, "probe up\n") < 0)
         return 3;
-    for (;;) {
-        struct pollfd p = {.fd = LISTEN_FD, .events = POLLIN};
-        if (poll(&p, 1, -1) < 0)
-            continue;
-        int fd = accept4(LISTEN_FD, NULL, NULL, SOCK_CLOEXEC);
-        if (fd >= 0)
-            serve(fd);
-        while (waitpid(-1, NULL, WNOHANG) > 0)
-            ;
-    }
+    serve_all(LISTEN_FD);
 }

@@ -17,10 +17,13 @@ struct probe_question {
     void (*run)(char *const *arg);
 };
 extern const struct probe_question probe_look[], probe_refused[], probe_reach[], probe_take[],
-    probe_steps[], probe_filter[], probe_walk[], probe_run[];
+    probe_steps[], probe_filter[], probe_walk[], probe_run[], probe_monitor[];
 
 /* "key ok", or "key ERRNO" of the call before when the result is negative. */
 void probe_tell(const char *key, long result);
 
 /* Digits up to the first other character. The tests are the only ones who ask. */
 unsigned long probe_number(const char *s);
+
+/* probe_monitor.c: if there is a script of what a monitor says, play it and do not return. */
+void probe_monitor_play(void);

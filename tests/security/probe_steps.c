@@ -180,6 +180,7 @@ static void run_step(struct step *step, char *text)
 static void run_steps(char *const *arg)
 {
     char *rest = arg[0], *text;
+    memset(steps, 0, sizeof(steps));
     for (unsigned i = 0; i < STEPS_MAX && (text = strsep(&rest, ";")) != NULL; i++)
         run_step(&steps[i], text);
 }
