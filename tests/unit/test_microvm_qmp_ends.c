@@ -128,6 +128,7 @@ static void test_line_lengths(void **state)
     start_ready();
     say_padded("{\"event\": ", "\"STOP\"}", QMP_EVENT_MAX_BYTES + 1); /* nobody waits */
     expect("end protocol;");
+    assert_int_equal(w.q->why.num, -EBADMSG); /* it was not even parsed */
     stop();
     start_ready();
     query("a");
@@ -152,19 +153,25 @@ static void test_endless_line(void **state)
     stop();
 }
 
+/* Whether the brackets are closed or not, few levels or many. */
 static void test_depth(void **state)
 {
-    char line[QMP_LINE_MAX_BYTES];
+    static const int levels[] = {JSON_DEPTH_MAX, 1000, 30000};
     (void)state;
-    start_ready();
-    query("a");
-    memset(line, '[', sizeof(line));
-    memcpy(line, "{\"return\": ", 11);
-    line[sizeof(line) - 2] = '\n';
-    line[sizeof(line) - 1] = '\0';
-    say(line);
-    expect("a!EBADMSG;end protocol;");
-    stop();
+    for (size_t i = 0; i < 2 * ARRAY_LEN(levels); i++) {
+        _cleanup_buf_ struct buf b = BUF_INIT(2 * QMP_LINE_MAX_BYTES);
+        start_ready();
+        query("a");
+        buf_printf(&b, "{\"return\": ");
+        for (int k = 0; k < levels[i / 2]; k++)
+            buf_put_char(&b, '[');
+        for (int k = 0; k < levels[i / 2] && i % 2 == 0; k++)
+            buf_put_char(&b, ']');
+        buf_printf(&b, ", \"id\": 2}\n");
+        say(buf_str(&b));
+        expect("a!EBADMSG;end protocol;");
+        stop();
+    }
 }
 
 static void say_events(int n)
@@ -237,6 +244,7 @@ static void test_deadlines(void **state)
     start_ready();
     query("a");
     call("b", "stop", NULL, 20); /* waits for a, and counts all the same */
+    assert_true(uv_timer_get_due_in(&w.q->timer) <= 20);
     expect("a!ETIMEDOUT;b!ETIMEDOUT;end deadline;");
     rig_hear_end(&w.rig, w.qemu, "{\"execute\":\"query-status\",\"id\":2}\n", RIG_EOF);
     stop();

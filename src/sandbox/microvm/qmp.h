@@ -9,8 +9,8 @@
  * All calls and callbacks run on the loop's thread; no callback from inside a call. qmp_close() may be
  * called at any time, also in a callback.
  *
- * Memory for one connection: a line and what JSON makes of it for the time of a callback (some 10 MB
- * at worst), and the calls that wait (QMP_CALLS_MAX of QMP_CALL_MAX_BYTES).
+ * Memory for one connection: a line and what JSON makes of it for the time of a callback (5 MB at
+ * worst), and the calls that wait (QMP_CALLS_MAX of QMP_CALL_MAX_BYTES).
  */
 #pragma once
 
