@@ -185,11 +185,12 @@ static _Noreturn void run_program(struct jail_child *c)
 {
     const struct jail_program *p = c->spec->program;
     const char *const envp[] = {NULL};
+    int none = -EBADF; /* of what a sandbox has */
     (void)umask(0);
     must(c, JAIL_STEP_LAYERS, jail_mount_program(c));
     must(c, JAIL_STEP_PIVOT, jail_pivot(c));
     must(c, JAIL_STEP_LIMITS, set_limits(c));
-    must(c, JAIL_STEP_FDS, arrange_fds(c, NULL, NULL));
+    must(c, JAIL_STEP_FDS, arrange_fds(c, &none, &none));
     must(c, JAIL_STEP_CAPS, jail_drop_bounding_set(0));
     must(c, JAIL_STEP_IDS, become(p->uid));
     must(c, JAIL_STEP_CAPS, jail_set_caps(0, 0));

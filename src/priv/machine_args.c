@@ -63,12 +63,12 @@ static void add_machine(struct words *w, const struct machine_shape *shape, bool
         "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
         "-global",
         "migration.send-configuration=off",
-        "-machine",
-        "pc,usb=off,vmport=off,hpet=off,dump-guest-core=off,mem-merge=off,suppress-vmdesc=on,"
-        "memory-backend=ram",
         NULL};
     uint64_t mib = shape->memory_bytes >> 20;
     add_all(w, fixed);
+    add(w, "-machine");
+    add(w, "pc,usb=off,vmport=off,hpet=off,dump-guest-core=off,mem-merge=off,suppress-vmdesc=on,"
+           "memory-backend=ram");
     add(w, "-accel");
     add(w, "%s", shape->kvm ? "kvm" : "tcg,tb-size=32");
     add(w, "-cpu");

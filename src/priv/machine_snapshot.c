@@ -94,7 +94,7 @@ static int read_manifest(int dir_fd, struct buf *text)
 /* -ESTALE with the first line that differs. */
 static int compare(struct slice was, const char *is, struct err *err)
 {
-    struct slice now = slice_str(is), a, b;
+    struct slice now = slice_str(is), a = {0}, b = {0};
     if (slice_eq(was, now))
         return 0;
     while (slice_next(&was, '\n', &a) && slice_next(&now, '\n', &b))
