@@ -61,9 +61,9 @@ def run_suite(tap, name, server):
     except Exception as e:  # pylint: disable=broad-except  # no package is one failed case
         tap.report(False, f"{name}: the client is installed", detail=str(e))
         return
-    env = dict(server.env, SILICA_E2E=str(E2E), **extra)
+    env = dict(server.env, SILICA_E2E=str(E2E), LIMIT_FACTOR=str(silica.limit(1)), **extra)
     planned, seen = None, 0
-    command = ["timeout", "-k", "10", str(SUITE_LIMIT_S), *map(str, command)]
+    command = ["timeout", "-k", "10", str(silica.limit(SUITE_LIMIT_S)), *map(str, command)]
     with subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, errors="replace") as child:
         for line in child.stdout:

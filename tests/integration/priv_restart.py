@@ -10,11 +10,13 @@ import sys
 import tempfile
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "security", "lib"))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(HERE, "..", "security", "lib"), os.path.join(HERE, "..", "lib")]
 import harness  # noqa: E402
+import silica  # noqa: E402
 
 TEMPLATES = os.environ.get("SILICA_TEST_TEMPLATES", "/var/lib/silica/templates")
-DEADLINE_S = 60
+DEADLINE_S = silica.limit(60)
 
 
 def until(condition):
@@ -33,6 +35,8 @@ class Server:
         self.data = tempfile.mkdtemp(prefix="silica-test-", dir="/var/tmp")
         os.chmod(self.data, 0o755)
         self.silica = harness.build_file("silica")
+        if silica.MICROVM:
+            silica.give_machines(self.data)
         self.log = open(os.path.join(self.data, "serve.log"), "w+", encoding="utf-8")
         self.process = subprocess.Popen(
             [self.silica, "serve", "--data", self.data, "--templates", TEMPLATES, "--listen", "127.0.0.1:0"],

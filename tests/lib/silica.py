@@ -33,6 +33,7 @@ BUILD = pathlib.Path(os.environ.get("SILICA_BUILD") or ROOT / "build").resolve()
 TEMPLATES = os.environ.get("SILICA_TEST_TEMPLATES") or "/var/lib/silica/templates"
 DRIVER = os.environ.get("SILICA_DRIVER") or "auto"
 MACHINES = BUILD / "cache" / "microvm"
+MICROVM = DRIVER == "microvm"
 SLOWER = 10  # at most, what runs in a machine whose processor is emulated
 READY_LIMIT_S = 300
 STOP_LIMIT_S = 90
@@ -43,6 +44,13 @@ LOG_TAIL_LINES = 60
 def limit(seconds, driver=DRIVER):
     """A limit for something in a sandbox that takes less than `seconds` in a container."""
     return seconds * SLOWER if driver == "microvm" else seconds
+
+
+def not_for_machines(reason):
+    """Ends a test program that is about containers: one skip. docs/compat.md lists them."""
+    if MICROVM:
+        print(f"1..0 # SKIP not with micro-VMs: {reason}")
+        sys.exit(0)
 
 
 @functools.cache
@@ -59,6 +67,14 @@ def machines(templates=TEMPLATES):
         if done.returncode != 0:
             raise RuntimeError((done.stderr.strip().splitlines() or ["silica template machine failed"])[-1])
     return MACHINES / "machine"
+
+
+def give_machines(data, templates=TEMPLATES):
+    """Into a data folder, before its server starts for the first time."""
+    place = pathlib.Path(data, "machine")
+    if not place.exists():
+        subprocess.run(["cp", "-a", "--reflink=auto", str(machines(templates)), str(place)], check=True,
+                       stdin=subprocess.DEVNULL, timeout=PREPARE_LIMIT_S)
 
 
 def free_port():
@@ -163,7 +179,7 @@ class Server:
         if os.geteuid() != 0:
             raise PermissionError("a Silica server needs root")
         if self.driver == "microvm":
-            self._give_machines()
+            give_machines(self.data, self.templates)
         command = [str(BUILD / "silica"), "serve", "--data", str(self.data), "--listen",
                    f"{self.address}:{self.port}", "--templates", self.templates, *self.arguments]
         if self.log_path is None:  # a server that is started again goes on in its log
@@ -183,13 +199,6 @@ class Server:
             sys.stderr.write(self.log_tail())
             raise
         return self
-
-    def _give_machines(self):
-        if (self.data / "machine").exists():
-            return
-        folder = machines(self.templates)
-        subprocess.run(["cp", "-a", "--reflink=auto", str(folder), str(self.data / "machine")], check=True,
-                       stdin=subprocess.DEVNULL, timeout=PREPARE_LIMIT_S)
 
     def _is_ready(self):
         if self.process.poll() is not None:

@@ -141,13 +141,15 @@ def take(server, sandbox, code):
     try:
         stream.wait("held")
     except RuntimeError as why:
-        assert user.kills() > 0, why
+        assert user.kills() > 0 or silica.MICROVM, why
         return 0, KILLED, 0
     _, n, how = next(line for line in stream.text.splitlines() if line.startswith("made ")).split()
     return int(n), how, user.used() - before
 
 
 def kind(server, neighbour, name):
+    if silica.MICROVM:
+        raise tap.Skip("objects of a machine's own kernel are in its memory: none is the host's")
     ends, bytes_each, code = KINDS[name]
     sandbox = abuse.Sandbox(server)
     try:

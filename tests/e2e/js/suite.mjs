@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { done, test } from './tap.mjs'
+import { done, limit, test } from './tap.mjs'
 import { WebSocket } from 'undici'
 
 const e2b = await import(process.env.E2B_PACKAGE ?? 'e2b')
@@ -16,7 +16,7 @@ const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex')
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 const BIG_BYTES = 100 * 1024 * 1024
 
-async function until(what, condition, limitMs = 60_000) {
+async function until(what, condition, limitMs = limit(60_000)) {
   const end = Date.now() + limitMs
   for (;;) {
     const value = await condition()
@@ -140,7 +140,7 @@ await test('environment of create reaches every command', async () => {
 
 await test('a limit of the sandbox is told where it was met', async () => {
   await withSandbox({}, async (sandbox) => {
-    await assert.rejects(sandbox.commands.run('head -c 64G /dev/zero | tail'), (e) => {
+    await assert.rejects(sandbox.commands.run('head -c 64G /dev/zero | tail', { timeoutMs: limit(60_000) }), (e) => {
       assert.ok(e instanceof CommandExitError)
       assert.equal(e.exitCode, 137)
       assert.match(e.message, /^exit status 137: the sandbox ran out of memory \(limit /)
@@ -161,7 +161,7 @@ await test('a limit of the sandbox is told where it was met', async () => {
 // --- one sandbox for the rest ------------------------------------------------------------------
 
 const box = await Sandbox.create('base', { timeoutMs: 1_200_000 })
-const run = (command, options) => box.commands.run(command, options)
+const run = (command, options) => box.commands.run(command, { timeoutMs: limit(60_000), ...options })
 
 await test('stdout, stderr and exit code', async () => {
   const result = await run('echo out; echo err >&2')

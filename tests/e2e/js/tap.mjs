@@ -1,16 +1,19 @@
 // TAP: cases run one after another, each of them even if one before it failed.
+// Limits are longer where sandboxes are emulated machines: LIMIT_FACTOR comes from tests/lib/silica.py.
 let count = 0
 let failed = 0
 
-export async function test(name, body, limitMs = 120_000) {
+export const limit = (ms) => ms * Number(process.env.LIMIT_FACTOR ?? 1)
+
+export async function test(name, body, limitMs = limit(120_000)) {
   const started = Date.now()
   let timer
-  const limit = new Promise((_, reject) => {
+  const late = new Promise((_, reject) => {
     timer = setTimeout(() => reject(new Error(`not done after ${limitMs} ms`)), limitMs)
   })
   count++
   try {
-    await Promise.race([body(), limit])
+    await Promise.race([body(), late])
     console.log(`ok ${count} - ${name}\n# ${((Date.now() - started) / 1000).toFixed(2)} s`)
   } catch (e) {
     failed++

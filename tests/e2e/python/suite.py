@@ -28,6 +28,7 @@ E2E = pathlib.Path(os.environ["SILICA_E2E"])
 sys.path.insert(0, str(E2E.parent / "lib"))
 from tap import Tap  # noqa: E402  # pylint: disable=wrong-import-position
 
+FACTOR = int(os.environ.get("LIMIT_FACTOR", "1"))  # of limits, where sandboxes are emulated machines
 BIG_BYTES = 100 * 1024 * 1024
 tap = Tap()
 
@@ -38,7 +39,7 @@ def case(name):
 
 
 def until(what, condition, limit_s=60):
-    end = time.monotonic() + limit_s
+    end = time.monotonic() + limit_s * FACTOR
     while True:
         value = condition()
         if value:
@@ -118,7 +119,7 @@ def _():
 def _():
     with new_sandbox() as sandbox:
         try:
-            sandbox.commands.run("head -c 64G /dev/zero | tail")
+            sandbox.commands.run("head -c 64G /dev/zero | tail", timeout=60 * FACTOR)
         except CommandExitException as e:
             assert e.exit_code == 137, e
             assert e.error.startswith("exit status 137: the sandbox ran out of memory (limit "), e
@@ -203,7 +204,10 @@ box = tap.case("a sandbox for the rest", lambda: Sandbox.create(timeout=1200))
 if box is None:
     tap.done()
     sys.exit(1)
-run = box.commands.run
+
+
+def run(command, **options):
+    return box.commands.run(command, **{"timeout": 60 * FACTOR, **options})
 
 
 @case("stdout, stderr and exit code")

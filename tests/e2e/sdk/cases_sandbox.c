@@ -219,7 +219,8 @@ static void limits_are_told(struct test *t)
     silica_sandbox *sbx;
     silica_result res;
     struct seen_events seen = {0};
-    char id[64];
+    char id[64], driver[SILICA_DRIVER_BYTES];
+    OK(t, silica_get_driver(t->client, driver, &t->err));
     OK(t, silica_open(t->client, NULL, &sbx, &t->err));
     (void)snprintf(id, sizeof(id), "%s", silica_id(sbx));
     silica_rc rc = silica_exec(sbx, "head -c 64G /dev/zero | tail", NULL, &res, &t->err);
@@ -232,7 +233,10 @@ static void limits_are_told(struct test *t)
     CHECK(t, told);
     OK(t, silica_list_events(t->client, SILICA_EVENT_OPTS(.sandbox_id = id), see_event, &seen,
                              &t->err));
-    CHECK(t, seen.created == 1 && seen.out_of_memory == 1 && seen.killed == 1 && seen.others == 0);
+    /* Nobody outside of a machine sees what its kernel counts. */
+    unsigned counted = strcmp(driver, "microvm") == 0 ? 0 : 1;
+    CHECK(t, seen.created == 1 && seen.out_of_memory == counted);
+    CHECK(t, seen.killed == 1 && seen.others == 0);
     silica_sandbox_info info;
     CHECK(t, silica_client_info(t->client, id, &info, &t->err) == SILICA_E_GONE);
     CHECK(t, strstr(t->err.message, "it was killed by request") != NULL);

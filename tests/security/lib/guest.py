@@ -27,12 +27,18 @@ class Guest:
         _, end = self.sandbox.run("/bin/chmod", "755", PROBE_PATH, user="root")
         assert end["exited"], end
 
-    def ask(self, _inst, question):
-        """"as UID QUESTION": by the user of that id, as envd starts programs."""
-        word, uid, rest = question.split(" ", 2)
+    def ask(self, _inst, question, timeout=None):
+        """"as UID QUESTION": by the user of that id, as envd starts programs; without the first two, by root."""
+        del timeout
+        word, uid, rest = question.split(" ", 2) if question.startswith("as ") else ("as", "0", question)
         assert word == "as", question
         output, _ = self.sandbox.run(PROBE_PATH, rest, user=USERS[uid])
         return output.decode(errors="replace").splitlines()
+
+    def python(self, code, *args):
+        """The output of a program, by root."""
+        output, _ = self.sandbox.run("/usr/bin/python3", "-c", code, *args, user="root")
+        return output.decode(errors="replace")
 
     def answers(self):
         """Whether envd still serves."""

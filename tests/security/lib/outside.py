@@ -112,7 +112,9 @@ class Outside:
 
 def python_in(inst, code, *args, timeout=60):
     """Runs Python in the network namespace of a sandbox, with root's rights there: more than anybody in the
-    sandbox has. Its output, or an empty text when it failed."""
+    sandbox has. Its output, or an empty text when it failed. A machine (guest.py) runs it as its root."""
+    if hasattr(inst, "python"):
+        return inst.python(code, *args)
     done = run("nsenter", "-t", str(inst.pid), "-n", sys.executable, "-c", code, *args, check=False,
                timeout=timeout)
     return done.stdout
