@@ -3,7 +3,8 @@
  * of a root file system: the parts of enum sandbox_part are the same, and so is their undoing.
  *
  * QEMU's own memory and time are the sandbox's: it runs in the group with the limits. On top of the
- * guest's memory it gets a fixed amount for itself.
+ * guest's memory it gets a fixed amount for itself, and what the shared memory has of empty pages: the
+ * first clone that writes to one pays for two, its own and the page of zeros that all have from then on.
  */
 #include "priv/machine.h"
 
@@ -115,14 +116,19 @@ static int make_log(struct machine_start *t, struct err *err)
     return r == 0 ? log_pipe_end(t->h, t->s->id, O_WRONLY, &t->log_fd, err) : r;
 }
 
-/*
- * The guest's memory counts twice: a page of it that is empty in the snapshot is, when it is touched
- * first, made in the memory file that all clones share, and again as the clone's own. Which clone of
- * a snapshot pays for the file's pages is chance.
- */
+static uint64_t empty_bytes(const struct machine_start *t)
+{
+    struct stat st;
+    if (t->boot || fstat(t->fds[MACHINE_FD_MEMORY], &st) < 0)
+        return 0;
+    uint64_t full = (uint64_t)st.st_blocks * 512; /* the unit of st_blocks */
+    return full < t->q->memory_bytes ? t->q->memory_bytes - full : 0;
+}
+
 static int make_groups(struct machine_start *t, struct err *err)
 {
-    struct cgroup_limits limits = {.memory_bytes = 2 * t->q->memory_bytes + VMM_MEMORY_BYTES,
+    struct cgroup_limits limits = {.memory_bytes =
+                                       t->q->memory_bytes + VMM_MEMORY_BYTES + empty_bytes(t),
                                    .cpu_millis = t->q->cpu_millis,
                                    .pids = VMM_PIDS};
     int r = cgroup_make(&t->h->cgroups, t->s->id, &limits, err);
