@@ -6,6 +6,7 @@
 BUILD := build/meson
 DATA ?= /var/lib/silica
 LISTEN ?= 127.0.0.1:3000
+DRIVER ?=
 FUZZ_SECONDS ?= 20
 PREFIX ?= /usr
 
@@ -43,7 +44,7 @@ test-kernel:
 
 run: all
 	@test -e $(DATA)/templates/aliases/base || build/silica template build base --data $(DATA)
-	@exec build/silica serve --data $(DATA) --listen $(LISTEN)
+	@exec build/silica serve --data $(DATA) --listen $(LISTEN) $(if $(DRIVER),--driver $(DRIVER))
 
 lint:
 	@tools/deps build lint
