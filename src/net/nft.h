@@ -37,7 +37,9 @@ int nft_sandbox_policy(struct buf *out, const struct net_slot *slot,
                        const struct net_policy *policy);
 int nft_machine_policy(struct buf *out, const struct net_slot *slot,
                        const struct net_policy *policy);
-/* What both begin with: the table of rates at the link; and what a first packet must keep to. */
+/* What both have: the table of rates at the link, and the rules for each direction. */
+void nft_put_inward_rules(struct buf *out, const struct net_slot *slot);
+void nft_put_outward_rules(struct buf *out, bool internet);
 void nft_put_rates(struct buf *out, const struct net_slot *slot, uint64_t rate);
 void nft_put_fresh(struct buf *out);
 /* Queries to the gateway go to the host's end, where silica-dns listens. */

@@ -71,24 +71,30 @@ static void put_raw(struct buf *out)
                            "  iifname \"lo\" notrack\n }\n");
 }
 
-/* From the host's end of the link alone. */
-static void put_input(struct buf *out, const struct net_slot *slot)
+/* Whoever gets here comes by the link: the host's end alone may begin something. */
+void nft_put_inward_rules(struct buf *out, const struct net_slot *slot)
 {
     char host[ADDR_TEXT_BYTES];
     net_addr_text(slot->host_addr, host);
     (void)buf_printf(out,
-                     " chain input {\n"
-                     "  type filter hook input priority 0; policy drop;\n"
-                     "  iifname \"lo\" accept\n"
-                     "  meta nfproto != ipv4 drop\n"
                      "  ct state established,related accept\n"
                      "  ct state invalid drop\n"
-                     "  iifname != \"eth0\" drop\n"
                      "  ip saddr != %s drop\n"
                      "  ct count over %d drop\n"
-                     "  meta l4proto { tcp, udp } accept\n }\n"
-                     " chain forward {\n  type filter hook forward priority 0; policy drop;\n }\n",
+                     "  meta l4proto { tcp, udp } accept\n",
                      host, (int)HOST_LIVE_MAX);
+}
+
+static void put_input(struct buf *out, const struct net_slot *slot)
+{
+    (void)buf_put_str(out, " chain input {\n"
+                           "  type filter hook input priority 0; policy drop;\n"
+                           "  iifname \"lo\" accept\n"
+                           "  meta nfproto != ipv4 drop\n"
+                           "  iifname != \"eth0\" drop\n");
+    nft_put_inward_rules(out, slot);
+    (void)buf_put_str(out, " }\n chain forward {\n"
+                           "  type filter hook forward priority 0; policy drop;\n }\n");
 }
 
 /* The first packet of a connection that the rules permit. */
@@ -101,15 +107,12 @@ void nft_put_fresh(struct buf *out)
                      (int)NEW_PER_S, (int)NEW_BURST, (int)LIVE_MAX);
 }
 
-static void put_output(struct buf *out, bool internet)
+/* What leaves by the link: DNS, and what is no denied range; with internet off replies alone. */
+void nft_put_outward_rules(struct buf *out, bool internet)
 {
     char gateway[ADDR_TEXT_BYTES];
     net_addr_text(SANDBOX_GATEWAY, gateway);
-    (void)buf_put_str(out, " chain output {\n"
-                           "  type filter hook output priority 0; policy drop;\n"
-                           "  oifname \"lo\" accept\n"
-                           "  meta nfproto != ipv4 drop\n"
-                           "  ct state invalid drop\n"
+    (void)buf_put_str(out, "  ct state invalid drop\n"
                            "  ct state established,related accept\n"
                            "  ct status confirmed accept\n");
     if (internet)
@@ -118,10 +121,20 @@ static void put_output(struct buf *out, bool internet)
             "  ct original ip daddr %s meta l4proto { tcp, udp } ct original proto-dst 53 goto "
             "fresh\n"
             "  ip daddr " DENIED_RANGES " reject with icmp type admin-prohibited\n"
-            "  goto fresh\n }\n",
+            "  goto fresh\n",
             gateway);
     else
-        (void)buf_put_str(out, "  reject with icmp type admin-prohibited\n }\n");
+        (void)buf_put_str(out, "  reject with icmp type admin-prohibited\n");
+}
+
+static void put_output(struct buf *out, bool internet)
+{
+    (void)buf_put_str(out, " chain output {\n"
+                           "  type filter hook output priority 0; policy drop;\n"
+                           "  oifname \"lo\" accept\n"
+                           "  meta nfproto != ipv4 drop\n");
+    nft_put_outward_rules(out, internet);
+    (void)buf_put_str(out, " }\n");
 }
 
 static void put_rate(struct buf *out, const char *hook, const char *host_match, uint64_t rate)

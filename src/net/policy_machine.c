@@ -11,7 +11,6 @@
 #include "net/nft.h"
 
 #include "base/ids.h"
-#include "net/policy.h"
 #include "net/slot.h"
 
 static void put_raw(struct buf *out, const char *inner)
@@ -50,39 +49,16 @@ static void put_own(struct buf *out)
                            "  oifname \"tap0\" icmp type destination-unreachable accept\n }\n");
 }
 
-/* From the host's end of the link alone. */
-static void put_inwards(struct buf *out, const struct net_slot *slot)
+static void put_forward(struct buf *out, const struct net_slot *slot, bool internet)
 {
-    char host[ADDR_TEXT_BYTES];
-    net_addr_text(slot->host_addr, host);
-    (void)buf_printf(out,
-                     " chain inwards {\n"
-                     "  ct state established,related accept\n"
-                     "  ct state invalid drop\n"
-                     "  ip saddr != %s drop\n"
-                     "  ct count over %d drop\n"
-                     "  meta l4proto { tcp, udp } accept\n  drop\n }\n",
-                     host, (int)HOST_LIVE_MAX);
-}
-
-static void put_outwards(struct buf *out, bool internet)
-{
-    char gateway[ADDR_TEXT_BYTES];
-    net_addr_text(SANDBOX_GATEWAY, gateway);
-    (void)buf_put_str(out, " chain outwards {\n"
-                           "  ct state invalid drop\n"
-                           "  ct state established,related accept\n"
-                           "  ct status confirmed accept\n");
-    if (internet)
-        (void)buf_printf(
-            out,
-            "  ct original ip daddr %s meta l4proto { tcp, udp } ct original proto-dst 53 goto "
-            "fresh\n"
-            "  ip daddr " DENIED_RANGES " reject with icmp type admin-prohibited\n"
-            "  goto fresh\n }\n",
-            gateway);
-    else
-        (void)buf_put_str(out, "  reject with icmp type admin-prohibited\n }\n");
+    (void)buf_put_str(out, " chain inwards {\n");
+    nft_put_inward_rules(out, slot);
+    (void)buf_put_str(out, "  drop\n }\n chain outwards {\n");
+    nft_put_outward_rules(out, internet);
+    (void)buf_put_str(out, " }\n chain forward {\n"
+                           "  type filter hook forward priority 0; policy drop;\n"
+                           "  iifname \"eth0\" oifname \"tap0\" goto inwards\n"
+                           "  iifname \"tap0\" oifname \"eth0\" goto outwards\n }\n");
 }
 
 int nft_machine_policy(struct buf *out, const struct net_slot *slot,
@@ -95,12 +71,8 @@ int nft_machine_policy(struct buf *out, const struct net_slot *slot,
     put_raw(out, inner);
     put_nat(out, slot, inner, policy->internet);
     put_own(out);
-    put_inwards(out, slot);
     if (policy->internet)
         nft_put_fresh(out);
-    put_outwards(out, policy->internet);
-    return buf_put_str(out, " chain forward {\n"
-                            "  type filter hook forward priority 0; policy drop;\n"
-                            "  iifname \"eth0\" oifname \"tap0\" goto inwards\n"
-                            "  iifname \"tap0\" oifname \"eth0\" goto outwards\n }\n}\n");
+    put_forward(out, slot, policy->internet);
+    return buf_put_str(out, "}\n");
 }
