@@ -72,9 +72,10 @@ int machine_launch_make(const struct priv_start *q, int *ret_fd, struct err *err
 /* machine_start.c: PRIV_START for both kinds of machines. */
 int machine_start(struct helper *h, const struct priv_start *q, struct sandbox *s, struct err *err);
 
-/* machine_snapshot.c */
-/* Everything but the line that names the disk. */
+/* machine_manifest.c: everything but the line that names the disk. */
 int machine_manifest(const struct machine_shape *shape, char dst[static MACHINE_MANIFEST_BYTES]);
+
+/* machine_snapshot.c */
 struct machine_snapshot {
     char kept[SANDBOX_ID_LEN + 1]; /* names the disk */
     int memory_fd;                 /* sealed; the helper's, do not close */

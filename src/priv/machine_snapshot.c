@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "priv/machine_manifest.h"
 #include "priv/machine_memory.h"
 
 #include <dirent.h>
@@ -25,7 +26,6 @@ enum {
     DEVICES_MAX_BYTES = 64 << 20, /* what QEMU writes has half a MiB */
 };
 static const char draft_prefix[] = ".new-";
-static const char kept_key[] = "disk-file ";
 
 /* The memory of one snapshot, as long as it may be asked for again. */
 struct machine_memory {
@@ -35,74 +35,9 @@ struct machine_memory {
     int fd;
 };
 
-/* ---- the manifest ---- */
-
-/* Saved registers mean something to the same kind of processor alone. */
-static void processor_name(char dst[static 96])
-{
-    _cleanup_buf_ struct buf text = BUF_INIT(65536); /* the first processors are enough */
-    struct slice rest, line;
-    (void)snprintf(dst, 96, "unknown");
-    int r = fs_read_file(AT_FDCWD, "/proc/cpuinfo", &text, NULL);
-    if (r < 0 && r != -ENOBUFS)
-        return;
-    rest = buf_slice(&text);
-    while (slice_next(&rest, '\n', &line)) {
-        size_t colon = slice_find(line, ':');
-        if (!slice_has_prefix(line, "model name") || colon + 2 >= line.n)
-            continue;
-        (void)snprintf(dst, 96, "%.*s", (int)(line.n - colon - 2), line.p + colon + 2);
-        return;
-    }
-}
-
-int machine_manifest(const struct machine_shape *s, char dst[static MACHINE_MANIFEST_BYTES])
-{
-    char processor[96];
-    processor_name(processor);
-    int n = snprintf(dst, MACHINE_MANIFEST_BYTES,
-                     "format 1\ntemplate %s\ntemplate-image %" PRIu64 " %" PRId64 "\nvmm %s\n"
-                     "accelerator %s\nprocessor %s\nprocessors %u\nmemory %" PRIu64
-                     "\ndisk %" PRIu64 "\n",
-                     s->template_id, s->base_bytes, s->base_ns, s->vmm_id, s->kvm ? "kvm" : "tcg",
-                     processor, s->cpus, s->memory_bytes, s->disk_bytes);
-    return n < 0 || n >= MACHINE_MANIFEST_BYTES ? -ENOBUFS : 0;
-}
-
-/* The last line names the disk. */
-static int kept_of(struct slice text, char kept[static SANDBOX_ID_LEN + 1], struct slice *ret_rest)
-{
-    size_t line = sizeof(kept_key) - 1 + SANDBOX_ID_LEN + 1;
-    if (text.n < line)
-        return -EBADMSG;
-    struct slice last = slice_sub(text, text.n - line, line);
-    if (!slice_has_prefix(last, kept_key) || !slice_has_suffix(last, "\n") ||
-        slice_copy(slice_sub(last, sizeof(kept_key) - 1, SANDBOX_ID_LEN), kept,
-                   SANDBOX_ID_LEN + 1) < 0 ||
-        !id_is_sandbox(kept))
-        return -EBADMSG;
-    if (ret_rest != NULL)
-        *ret_rest = slice_sub(text, 0, text.n - line);
-    return 0;
-}
-
 static int read_manifest(int dir_fd, struct buf *text)
 {
     return fs_read_file(dir_fd, "manifest", text, NULL);
-}
-
-/* -ESTALE with the first line that differs. */
-static int compare(struct slice was, const char *is, struct err *err)
-{
-    struct slice now = slice_str(is), a = {0}, b = {0};
-    if (slice_eq(was, now))
-        return 0;
-    while (slice_next(&was, '\n', &a) && slice_next(&now, '\n', &b))
-        if (!slice_eq(a, b))
-            return err_set(err, -ESTALE, ERR_CONFLICT,
-                           "the snapshot was made with '%.*s', this would be '%.*s'", (int)a.n, a.p,
-                           (int)b.n, b.p);
-    return err_set(err, -ESTALE, ERR_CONFLICT, "the snapshot is of another format");
 }
 
 /* ---- the memory that clones share ---- */
@@ -176,10 +111,10 @@ int machine_snapshot_open(struct helper *h, const struct machine_shape *shape,
     if (r == 0)
         r = read_manifest(dir, &text);
     if (r == 0)
-        r = kept_of(buf_slice(&text), ret->kept, &was);
+        r = manifest_kept(buf_slice(&text), ret->kept, &was);
     if (r < 0)
         return err_set(err, -ESTALE, ERR_CONFLICT, "the snapshot cannot be read (%d)", r);
-    r = compare(was, is, err);
+    r = manifest_compare(was, is, err);
     if (r == 0)
         r = memory_get(h, shape, ret->kept, dir, &ret->memory_fd, err);
     if (r < 0)
@@ -203,7 +138,7 @@ static int draft_fill(int dir, const char *id, const struct machine_shape *shape
     if (r < 0)
         return r;
     size_t n = strlen(text);
-    (void)snprintf(text + n, sizeof(text) - n, "%s%s\n", kept_key, id);
+    (void)snprintf(text + n, sizeof(text) - n, MANIFEST_KEPT_KEY "%s\n", id);
     r = fs_replace_file(dir, "manifest", slice_str(text), 0600, NULL);
     if (r < 0)
         return r;
@@ -257,22 +192,6 @@ static int draft_finish(int dir)
     return r;
 }
 
-/* The template that a manifest is of: its second line. */
-static int template_of(struct slice text, char ret[static TEMPLATE_ID_LEN + 1])
-{
-    static const char key[] = "template ";
-    struct slice line;
-    for (unsigned i = 0; i < 2; i++)
-        if (!slice_next(&text, '\n', &line))
-            return -EBADMSG;
-    if (!slice_has_prefix(line, key) ||
-        slice_copy(slice_sub(line, strlen(key), line.n - strlen(key)), ret, TEMPLATE_ID_LEN + 1) <
-            0 ||
-        !id_is_template(ret))
-        return -EBADMSG;
-    return 0;
-}
-
 /* In place of the one that is there, whose disk goes with it. */
 static int replace(int snapshots_fd, int disks_fd, const char *from, const char *to)
 {
@@ -281,7 +200,7 @@ static int replace(int snapshots_fd, int disks_fd, const char *from, const char 
     _cleanup_close_ int dir =
         openat(snapshots_fd, to, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (dir >= 0 && read_manifest(dir, &text) == 0)
-        (void)kept_of(buf_slice(&text), old, NULL);
+        (void)manifest_kept(buf_slice(&text), old, NULL);
     int r = fs_remove_tree(snapshots_fd, to, NULL);
     if (r == 0 && (renameat(snapshots_fd, from, snapshots_fd, to) < 0 || fsync(snapshots_fd) < 0))
         r = -errno;
@@ -299,7 +218,7 @@ int machine_draft_commit(int snapshots_fd, int disks_fd, const char *id, struct 
         openat(snapshots_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     int r = dir < 0 ? -errno : read_manifest(dir, &text);
     if (r == 0)
-        r = template_of(buf_slice(&text), template_id);
+        r = manifest_template(buf_slice(&text), template_id);
     if (r == 0)
         r = draft_finish(dir);
     if (r < 0)
@@ -342,8 +261,8 @@ static void compare_kept(void *user, const char *name)
         return;
     _cleanup_close_ int dir =
         openat(k->h->machines.snapshots_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (dir >= 0 && read_manifest(dir, &text) == 0 && kept_of(buf_slice(&text), kept, NULL) == 0 &&
-        strcmp(kept, k->kept) == 0)
+    if (dir >= 0 && read_manifest(dir, &text) == 0 &&
+        manifest_kept(buf_slice(&text), kept, NULL) == 0 && strcmp(kept, k->kept) == 0)
         k->found = true;
 }
 

@@ -44,6 +44,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     int r = read_record(file, &record);
     must(r == 0 || r == -EBADMSG || r == -ENOBUFS);
     if (r == 0)
-        must(record.pid > 0 && record.slot < SLOTS_PER_INSTANCE);
+        must(record.pid > 0 && record.slot < SLOTS_PER_INSTANCE && record.kind < PRIV_KIND_MAX_);
     return 0;
 }
