@@ -63,9 +63,13 @@ const struct http_header *http_call_trailers(const struct http_call *c, size_t *
 
 /*
  * Convenience for small requests inside the daemon: send `body`, collect at most `max` bytes of
- * the answer, call done once with the status and body (borrowed), or status 0 and err.
+ * the answer, call done once with the status and body (borrowed), or status 0 and err. What is
+ * returned is valid until then; aborting it makes done come soon, with -ECANCELED. NULL is fine there.
  */
-void http_fetch(uv_loop_t *loop, const struct http_call_opts *opts, struct slice body, size_t max,
-                unsigned total_timeout_ms,
-                void (*done)(unsigned status, struct slice body, const struct err *err, void *user),
-                void *user);
+struct http_fetch;
+void http_fetch_abort(struct http_fetch *f);
+struct http_fetch *http_fetch(uv_loop_t *loop, const struct http_call_opts *opts, struct slice body,
+                              size_t max, unsigned total_timeout_ms,
+                              void (*done)(unsigned status, struct slice body,
+                                           const struct err *err, void *user),
+                              void *user);

@@ -9,7 +9,7 @@
 
 #include <errno.h>
 
-struct fetch {
+struct http_fetch {
     struct http_call *call; /* NULL before the start and after on_closed */
     uv_timer_t timer;
     struct buf request, response;
@@ -24,13 +24,13 @@ enum { FETCH_PIECE_BYTES = 65536, FETCH_REQUEST_MAX_BYTES = 16 * 1024 * 1024 };
 
 static void timer_closed(uv_handle_t *h)
 {
-    struct fetch *f = container_of((uv_timer_t *)(void *)h, struct fetch, timer);
+    struct http_fetch *f = container_of((uv_timer_t *)(void *)h, struct http_fetch, timer);
     buf_done(&f->request);
     buf_done(&f->response);
     free(f);
 }
 
-static void finish(struct fetch *f)
+static void finish(struct http_fetch *f)
 {
     if (f->err.num < 0)
         f->done(0, slice_of(NULL, 0), &f->err, f->user);
@@ -39,7 +39,7 @@ static void finish(struct fetch *f)
     uv_close((uv_handle_t *)&f->timer, timer_closed);
 }
 
-static void send_more(struct fetch *f)
+static void send_more(struct http_fetch *f)
 {
     int r = 0;
     while (r == 0 && f->sent < f->request.n) {
@@ -59,14 +59,14 @@ static void on_writable(struct http_call *c, void *user)
 
 static void on_head(struct http_call *c, const struct http_head *h, void *user)
 {
-    struct fetch *f = user;
+    struct http_fetch *f = user;
     f->status = h->status;
     http_call_read(c);
 }
 
 static void on_body(struct http_call *c, struct slice data, void *user)
 {
-    struct fetch *f = user;
+    struct http_fetch *f = user;
     if (data.n == 0)
         return;
     int r = buf_put_slice(&f->response, data);
@@ -81,7 +81,7 @@ static void on_body(struct http_call *c, struct slice data, void *user)
 
 static void on_closed(struct http_call *c, int reason, void *user)
 {
-    struct fetch *f = user;
+    struct http_fetch *f = user;
     (void)c;
     f->call = NULL;
     if (reason < 0 && f->err.num == 0)
@@ -91,7 +91,7 @@ static void on_closed(struct http_call *c, int reason, void *user)
 
 static void on_timer(uv_timer_t *timer)
 {
-    struct fetch *f = container_of(timer, struct fetch, timer);
+    struct http_fetch *f = container_of(timer, struct http_fetch, timer);
     if (f->call == NULL) { /* the start failed: this turn of the loop tells it */
         finish(f);
         return;
@@ -107,7 +107,7 @@ static const struct http_call_callbacks callbacks = {
     .on_closed = on_closed,
 };
 
-static int start(struct fetch *f, uv_loop_t *loop, const struct http_call_opts *opts,
+static int start(struct http_fetch *f, uv_loop_t *loop, const struct http_call_opts *opts,
                  struct slice body)
 {
     struct http_call_opts o = *opts;
@@ -120,12 +120,13 @@ static int start(struct fetch *f, uv_loop_t *loop, const struct http_call_opts *
     return r;
 }
 
-void http_fetch(uv_loop_t *loop, const struct http_call_opts *opts, struct slice body, size_t max,
-                unsigned total_timeout_ms,
-                void (*done)(unsigned status, struct slice body, const struct err *err, void *user),
-                void *user)
+struct http_fetch *http_fetch(uv_loop_t *loop, const struct http_call_opts *opts, struct slice body,
+                              size_t max, unsigned total_timeout_ms,
+                              void (*done)(unsigned status, struct slice body,
+                                           const struct err *err, void *user),
+                              void *user)
 {
-    struct fetch *f = xnew(struct fetch);
+    struct http_fetch *f = xnew(struct http_fetch);
     (void)uv_timer_init(loop, &f->timer);
     buf_init(&f->request, FETCH_REQUEST_MAX_BYTES);
     buf_init(&f->response, max);
@@ -134,4 +135,13 @@ void http_fetch(uv_loop_t *loop, const struct http_call_opts *opts, struct slice
     int r = start(f, loop, opts, body);
     if (r < 0 || total_timeout_ms > 0)
         (void)uv_timer_start(&f->timer, on_timer, r < 0 ? 0 : total_timeout_ms, 0);
+    return f;
+}
+
+void http_fetch_abort(struct http_fetch *f)
+{
+    if (f == NULL || f->call == NULL)
+        return;
+    (void)err_set(&f->err, -ECANCELED, ERR_UNAVAILABLE, "it is not wanted any more");
+    http_call_abort(f->call);
 }

@@ -107,8 +107,8 @@ static inline void fake_list(struct driver *d,
 static const struct driver_ops fake_ops = {
     .name = "fake", .start = fake_start, .stop = fake_stop, .list = fake_list};
 
-void http_fetch(uv_loop_t *loop, const struct http_call_opts *opts, struct slice body, size_t max,
-                unsigned total_timeout_ms, fetch_done done, void *user)
+struct http_fetch *http_fetch(uv_loop_t *loop, const struct http_call_opts *opts, struct slice body,
+                              size_t max, unsigned total_timeout_ms, fetch_done done, void *user)
 {
     (void)loop, (void)max, (void)total_timeout_ms;
     (void)slice_copy(body, w.body, sizeof(w.body));
@@ -116,6 +116,7 @@ void http_fetch(uv_loop_t *loop, const struct http_call_opts *opts, struct slice
         if (slice_ieq_str(opts->headers[i].name, "x-silica-control"))
             (void)slice_copy(opts->headers[i].value, w.control, sizeof(w.control));
     op_new(OP_FETCH, "", user)->fetched = done;
+    return NULL;
 }
 
 static inline int live_find(const char *id)

@@ -427,8 +427,8 @@ static void on_fetched(unsigned status, struct slice body, const struct err *err
                rig_errno(err != NULL ? err->num : 0));
 }
 
-static void fetch(struct world *w, const char *method, const char *body, size_t max,
-                  unsigned timeout_ms)
+static struct http_fetch *fetch(struct world *w, const char *method, const char *body, size_t max,
+                                unsigned timeout_ms)
 {
     struct sockaddr_in a = rig_addr(w->port);
     struct http_call_opts o = {.addr = (const struct sockaddr *)&a,
@@ -437,8 +437,10 @@ static void fetch(struct world *w, const char *method, const char *body, size_t 
                                .target = SLICE_LIT("/f"),
                                .headers = &host,
                                .n_headers = 1};
-    http_fetch(&w->rig.loop, &o, slice_str(body), max, timeout_ms, on_fetched, w);
+    struct http_fetch *f =
+        http_fetch(&w->rig.loop, &o, slice_str(body), max, timeout_ms, on_fetched, w);
     rig_assert_log(&w->rig, ""); /* never from inside the call */
+    return f;
 }
 
 static void test_fetch(void **state)
@@ -485,6 +487,20 @@ static void test_fetch_failures(void **state)
     stop(&w);
 }
 
+static void test_fetch_abort(void **state)
+{
+    (void)state;
+    WORLD(w);
+    http_fetch_abort(NULL);
+    http_fetch_abort(fetch(&w, "GET", "", 8, 0)); /* while it connects, to one who never answers */
+    rig_assert_log(&w.rig, "");
+    rig_await(&w.rig, "fetched 0  ECANCELED;");
+    buf_clear(&w.rig.log);
+    http_fetch_abort(fetch(&w, "B D", "", 8, 0)); /* one that does not start says so */
+    rig_await(&w.rig, "fetched 0  EINVAL;");
+    stop(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -502,6 +518,7 @@ int main(void)
         cmocka_unit_test(test_abort),
         cmocka_unit_test(test_fetch),
         cmocka_unit_test(test_fetch_failures),
+        cmocka_unit_test(test_fetch_abort),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

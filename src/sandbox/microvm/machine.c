@@ -1,6 +1,7 @@
 /* The steps of one QEMU; its states are in microvm_internal.h. */
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "http/client.h"
 #include "priv/protocol.h"
 #include "sandbox/container/container.h"
 #include "sandbox/microvm/microvm_internal.h"
@@ -106,6 +107,7 @@ void machine_forget(struct machine *m)
 static void machine_gone(struct machine *m)
 {
     m->gone = true;
+    http_fetch_abort(m->talk); /* who would answer is no more */
     qmp_close(m->qmp);
     m->qmp = NULL;
     if (m->state != MACHINE_ENDING)

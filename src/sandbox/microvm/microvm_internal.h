@@ -69,6 +69,7 @@ struct machine {
     started_fn started; /* a creation that waits, or NULL */
     void *started_user;
     char why[MACHINE_WHY_BYTES]; /* what QEMU said about its end; "" */
+    struct http_fetch *talk;     /* what is being said to its envd, or NULL */
     unsigned calls;              /* whose callback is to come, but for silica-priv's */
     bool asked_helper;           /* a start, stop or snapshot is to be answered */
     uv_timer_t timer;

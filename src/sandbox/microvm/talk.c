@@ -50,13 +50,14 @@ fetch(struct machine *m, struct slice method, struct slice target,
                                   .body_length = (int64_t)body.n,
                                   .connect_timeout_ms = timeout_ms};
     m->calls++;
-    http_fetch(m->v->loop, &opts, body, ANSWER_MAX_BYTES, timeout_ms, done, m);
+    m->talk = http_fetch(m->v->loop, &opts, body, ANSWER_MAX_BYTES, timeout_ms, done, m);
 }
 
 /* False when the machine is not to be talked to any more: it may be freed then. */
 static bool answered(struct machine *m)
 {
     m->calls--;
+    m->talk = NULL;
     if (m->state == MACHINE_WARMING && !m->gone)
         return true;
     machine_forget(m);
