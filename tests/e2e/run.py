@@ -83,6 +83,8 @@ def run_suite(tap, name, server):
 
 def main():
     wanted = sys.argv[1:] or [n for n in SUITES if n != "c" or c_program().exists()]
+    if silica.MICROVM:
+        silica.need_machines()
     tap = Tap()
     leaks = silica.Leaks()
     server = silica.Server()

@@ -18,7 +18,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
 import silica  # noqa: E402
 import tap  # noqa: E402
 
-LIMIT_S = 60
+LIMIT_S = silica.limit(60)
 MAX_SANDBOXES = 4
 
 
@@ -172,11 +172,13 @@ def case_descriptors(server):
         return {name: len(os.listdir(f"/proc/{daemon_pid(server, name)}/fd"))
                 for name in ("silicad", "silica-priv")}
     kill(server, create(server)["sandboxID"])  # what is made once is made
+    silica.wait_for_pool(server)
     before = held()
     for _ in range(5):
         sandbox = create(server)
         assert alive(server, sandbox)
         assert kill(server, sandbox["sandboxID"]) == 204
+    silica.wait_for_pool(server)
     # Fewer is fine: a connection of ours may still have been closing when we counted.
     silica.wait_until(lambda: all(n <= before[name] for name, n in held().items()), LIMIT_S,
                       f"no more descriptors than before: {before}")

@@ -77,6 +77,29 @@ def give_machines(data, templates=TEMPLATES):
                        stdin=subprocess.DEVNULL, timeout=PREPARE_LIMIT_S)
 
 
+POOL = 2  # machines that wait, as docs/configuration.md has it
+
+
+def wait_for_pool(server):
+    """Until as many machines wait as are to; none of them is on its way any more."""
+    if server.driver != "microvm":
+        return
+
+    def waiting():
+        time.sleep(0.5)
+        return sorted(p.name for p in (server.data / "run" / "machines").glob("*.qmp"))
+    wait_until(lambda: len(names := waiting()) == POOL and waiting() == names, limit(60, "microvm"), "machines wait")
+
+
+def need_machines():
+    """Ends a test program where machines cannot be made: one skip."""
+    try:
+        machines()
+    except (RuntimeError, OSError, subprocess.TimeoutExpired) as e:
+        print(f"1..0 # SKIP machines cannot be prepared: {e}")
+        sys.exit(0)
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
