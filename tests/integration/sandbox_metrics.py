@@ -61,7 +61,9 @@ def limits_are_the_sandboxs(server, guest):
     status, detail = server.request("GET", f"/sandboxes/{guest.info['sandboxID']}")
     assert status == 200, detail
     told = guest.metrics()
-    assert told["mem_total"] == min(detail["memoryMB"] * MIB, host_bytes), (told, detail)
+    limit = min(detail["memoryMB"] * MIB, host_bytes)
+    least = limit * 7 // 8 if silica.MICROVM else limit  # a machine's kernel keeps some for itself
+    assert least <= told["mem_total"] <= limit, (told, detail)
     assert told["cpu_count"] <= detail["cpuCount"], (told, detail)
 
 
