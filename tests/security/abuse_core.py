@@ -28,6 +28,8 @@ def limit_line(sandbox, value, user):
 
 
 def limit_stays(sandbox):
+    if silica.MICROVM:
+        raise tap.Skip("a machine's kernel has a handler of its own: none")
     for user in ("user", "root"):
         for value in ("0", "100", "unlimited"):
             words = limit_line(sandbox, value, user)

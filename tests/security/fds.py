@@ -84,7 +84,8 @@ def envd_memory(a):
                        ("writing into", f"process_vm_writev 1 {IOVEC} 1 {IOVEC} 1 0"),
                        ("comparing with", "kcmp 1 1 0 0 0")):
         a.refused(f"{name} envd", call, DENIED)
-    a.refused("advising its memory", "pidfd_open 1 0", f"process_madvise $0 {IOVEC} 1 4 0", DENIED)
+    # Advice that would throw memory away is none that may be given to another; the filter says so first.
+    a.refused("advising its memory", "pidfd_open 1 0", f"process_madvise $0 {IOVEC} 1 4 0", DENIED + "|EINVAL")
 
 
 def envd_program(a):
@@ -117,9 +118,10 @@ def limits_of_envd(a, guest):
         for what in (n for n in range(RLIMITS) if n != RLIMIT_CORE):
             a.refused(f"lowering limit {what} of envd", f"prlimit64 1 {what} h:{'00' * 16} 0", DENIED)
         a.refused("its priority", "setpriority 0 1 19", DENIED)
-    a.do(f"prlimit64 1 {RLIMIT_CORE} h:{'ff' * 16} 0")
-    core = [line for line in a.text("/proc/self/limits").splitlines() if "core" in line]
-    a.tap.equal([line.split()[4:6] for line in core], [["1", "1"]], f"{a.what}: no dump of memory, whatever is asked for")
+    if not silica.MICROVM:  # there a dump is made by the machine's own kernel, on the machine's disk
+        a.do(f"prlimit64 1 {RLIMIT_CORE} h:{'ff' * 16} 0")
+        core = [line for line in a.text("/proc/self/limits").splitlines() if "core" in line]
+        a.tap.equal([line.split()[4:6] for line in core], [["1", "1"]], f"{a.what}: no dump of memory, whatever is asked for")
     a.refused("raising its priority", "setpriority 0 1 -20", DENIED)
     a.refused("a real-time class for it", "sched_setscheduler 1 1 h:01000000", DENIED)
     a.refused("raising a limit of it", "prlimit64 1 7 h:" + "ffffffffffffff7f" * 2 + " 0", DENIED)

@@ -119,7 +119,7 @@ def by_passwd(tap, guest):
     for line, (uid, gid) in GOOD_LINES.items():
         got, why = become(line)
         tap.equal(got, same(uid, gid), f"a line {line!r} gives that user")
-    for line, what in OUTSIDE.items():
+    for line, what in () if silica.MICROVM else OUTSIDE.items():  # a machine has all ids to itself
         got, why = become(line)
         tap.ok(got is None and why != "ran", f"a line {line!r} gives nobody: {what}", (got, why))
     box.upload("/etc/passwd", before, user="root")
