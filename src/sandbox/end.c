@@ -198,7 +198,8 @@ static void put_exit_text(struct sandbox *sb, const struct driver_exit *why)
         (void)snprintf(dst, SANDBOX_END_TEXT_BYTES, "its init was killed for want of memory");
         break;
     case DRIVER_EXIT_MACHINE:
-        (void)snprintf(dst, SANDBOX_END_TEXT_BYTES, "%.*s", SANDBOX_END_TEXT_BYTES - 1, why->reason);
+        (void)snprintf(dst, SANDBOX_END_TEXT_BYTES, "%.*s", SANDBOX_END_TEXT_BYTES - 1,
+                       why->reason);
         break;
     case DRIVER_EXIT_UNKNOWN:
     case DRIVER_EXIT_MAX_:

@@ -212,6 +212,7 @@ def run(t, server):
 
 
 def main():
+    silica.not_for_machines("its hostile envd has no machine around it that comes up; what it answers is read alike")
     t = tap.Tap()
     if os.geteuid() != 0:
         print("1..0 # SKIP needs root")
