@@ -52,12 +52,6 @@ struct image *image_get(struct microvm *v, const char *template_id,
     return i;
 }
 
-void image_free(struct image *i)
-{
-    list_remove(&i->node);
-    free(i);
-}
-
 /* One that is nobody's: its id and secret are new. */
 static void start_of(const struct image *i, enum driver_kind kind, struct driver_start *ret)
 {
@@ -96,6 +90,13 @@ static void pending_free(struct pending *p)
     list_remove(&p->node);
     explicit_bzero(&p->start, sizeof(p->start));
     free(p);
+}
+
+void image_free(struct image *i)
+{
+    list_for_each_safe(it, next, &i->pending) pending_free(container_of(it, struct pending, node));
+    list_remove(&i->node);
+    free(i);
 }
 
 void image_needs_boot(struct image *i, const struct err *why, struct machine *m)

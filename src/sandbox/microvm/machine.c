@@ -1,6 +1,7 @@
 /* The steps of one QEMU; its states are in microvm_internal.h. */
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "http/client.h"
 #include "priv/protocol.h"
 #include "sandbox/container/container.h"
@@ -27,6 +28,8 @@ enum {
     LIFE_SIGN_EVERY_MS = 5000,
     LIFE_SIGN_MS = 30000, /* a monitor that is silent for that long is stuck */
     CALL_MS = 60000,
+    STATUS_BYTES = 40,      /* of QEMU's word for its state, for people */
+    MONITOR_GONE_MS = 2000, /* its process is about to end, or lives on unwatched */
 };
 
 static const char *const state_names[] = {
@@ -294,8 +297,11 @@ void machine_adopt(struct microvm *v, const char *id, const struct driver_instan
     m->start.kind = inst->kind;
     m->inst = *inst;
     m->state = MACHINE_RUNNING;
-    if (open_monitor(m, &err) < 0)
+    if (open_monitor(m, &err) <
+        0) { /* what cannot be watched is ended, as if it had closed it now */
         microvm_notice(v, id, "its monitor cannot be reached: %s", err.msg);
+        m->deadline_ns = clock_monotonic_ns() + MONITOR_GONE_MS * NS_PER_MS;
+    }
 }
 
 /* ---- the monitor ---- */
@@ -412,7 +418,7 @@ static void on_monitor_end(void *user, enum qmp_end how, const struct err *why)
     if (m->state == MACHINE_ENDING || m->state == MACHINE_KEEPING)
         return;
     if (how == QMP_END_CLOSED) {
-        m->deadline_ns = clock_monotonic_ns() + 2 * NS_PER_S;
+        m->deadline_ns = clock_monotonic_ns() + MONITOR_GONE_MS * NS_PER_MS;
         return;
     }
     struct err err = *why;
@@ -521,7 +527,9 @@ static void on_life_sign(void *user, const struct json_ref *ret, const struct er
         json_get_str(ret, "status", JSON_REQUIRED, &status, NULL) < 0 ||
         strcmp(status, "running") == 0)
         return;
-    (void)err_set(&why, -EIO, ERR_INTERNAL, "its virtual machine stands still (%.40s)", status);
+    char word[STATUS_BYTES];
+    (void)err_set(&why, -EIO, ERR_INTERNAL, "its virtual machine stands still (%s)",
+                  log_quote(slice_str(status), word, sizeof(word)));
     machine_fail(m, &why);
 }
 
