@@ -1,8 +1,7 @@
 /*
  * In QEMU's place: what only a machine's process has is used or misused, and a monitor that lies.
  *
- * threads N      how many can be made at once
- * frames PATH..  see below
+ * threads, frames, sniff, flood: questions, see below
  *
  * A script at /guest/monitor in the root is played to the first who connects, a step a line:
  *   say TEXT       a line; $ID is the id of the command that was read last
@@ -14,6 +13,7 @@
  */
 #include "probe.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -59,11 +59,16 @@ static void threads(char *const *arg)
     }
 }
 
+static unsigned nibble(char c)
+{
+    return (unsigned)(c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
+}
+
 static size_t unhex(const char *s, unsigned char *to, size_t max)
 {
     size_t n = 0;
-    for (unsigned v; n < max && sscanf(s, "%2x", &v) == 1; s += 2)
-        to[n++] = (unsigned char)v;
+    for (; n < max && isxdigit((unsigned char)s[0]) && isxdigit((unsigned char)s[1]); s += 2)
+        to[n++] = (unsigned char)(nibble(s[0]) << 4 | nibble(s[1]));
     return n;
 }
 
