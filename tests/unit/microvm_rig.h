@@ -52,6 +52,7 @@ struct todo {
     void (*done)(void *user, const struct err *err);
     void (*each)(void *user, const char *id, const struct driver_instance *inst);
     fetched_fn fetched;
+    bool aborted; /* a fetch that is to be answered with -ECANCELED */
     void *user;
 };
 
@@ -150,11 +151,20 @@ void container_driver_snapshot(struct driver *d, const char *id,
     todo_new(TODO_KEEP, id, user)->done = done;
 }
 
-void http_fetch(uv_loop_t *loop, const struct http_call_opts *opts, struct slice body, size_t max,
-                unsigned total_timeout_ms, fetched_fn done, void *user)
+/* There is one fetch of a machine at a time, so its user names it. */
+struct http_fetch *http_fetch(uv_loop_t *loop, const struct http_call_opts *opts, struct slice body,
+                              size_t max, unsigned total_timeout_ms, fetched_fn done, void *user)
 {
     (void)loop, (void)opts, (void)body, (void)max, (void)total_timeout_ms;
     todo_new(TODO_FETCH, "", user)->fetched = done;
+    return user;
+}
+
+void http_fetch_abort(struct http_fetch *f)
+{
+    for (unsigned i = 0; f != NULL && i < w.n_todo; i++)
+        if (w.todo[i].kind == TODO_FETCH && w.todo[i].user == (void *)f)
+            w.todo[i].aborted = true;
 }
 
 /* ---- QEMUs ---- */
@@ -165,6 +175,15 @@ static inline struct qemu *qemu_find(const char *id)
         if (w.qemus[i].used && strcmp(w.qemus[i].id, id) == 0)
             return &w.qemus[i];
     return NULL;
+}
+
+/* One that has to be there. */
+static inline struct qemu *qemu_of(const char *id)
+{
+    struct qemu *q = qemu_find(id);
+    if (q == NULL)
+        abort();
+    return q;
 }
 
 static inline unsigned qemus_alive(void)
@@ -180,7 +199,8 @@ static inline struct qemu *qemu_new(const char *id, enum driver_kind kind)
     struct qemu *q = NULL;
     for (unsigned i = 0; q == NULL && i < QEMUS_MAX; i++)
         q = w.qemus[i].used ? NULL : &w.qemus[i];
-    assert_non_null(q);
+    if (q == NULL)
+        abort();
     *q =
         (struct qemu){.used = true, .alive = true, .kind = kind, .listen_fd = -EBADF, .fd = -EBADF};
     (void)snprintf(q->id, sizeof(q->id), "%s", id);
@@ -357,6 +377,12 @@ static inline void run_todo(struct todo *t)
         break;
     case TODO_FETCH:
         w.fetches++;
+        if (t->aborted) {
+            struct err err;
+            (void)err_sys(&err, -ECANCELED, "talk to envd");
+            t->fetched(0, slice_str(""), &err, t->user);
+            break;
+        }
         t->fetched(w.health != 0 ? w.health : 204, slice_str(""), NULL, t->user);
         break;
     }
@@ -408,6 +434,15 @@ static inline struct machine *machine_in(enum machine_state state)
             return m;
     }
     return NULL;
+}
+
+/* One that has to be there. */
+static inline struct machine *machine_of(enum machine_state state)
+{
+    struct machine *m = machine_in(state);
+    if (m == NULL)
+        abort();
+    return m;
 }
 
 static inline void on_notice(void *user, const char *id, const char *text)

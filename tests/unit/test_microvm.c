@@ -22,7 +22,7 @@ static void test_cold_start(void **state)
     struct answer a = run_one(ID_A);
     assert_true(a.ok);
     assert_int_equal(a.inst.pid, 77);
-    assert_int_equal(qemu_find(ID_A)->conts, 1);
+    assert_int_equal(qemu_of(ID_A)->conts, 1);
     assert_int_equal(w.fetches, 0); /* nobody waits for envd but its caller */
     stop_now(ID_A);
     assert_int_equal(w.exits, 0);
@@ -143,7 +143,7 @@ static void test_claim(void **state)
     s.internet = true;
     assert_true(w.d->ops->claim(w.d, &s));
     assert_string_not_equal(s.id, ID_A);
-    assert_string_equal(s.control_secret, qemu_find(s.id)->secret);
+    assert_string_equal(s.control_secret, qemu_of(s.id)->secret);
     struct driver_start other = start_of(ID_B);
     assert_false(w.d->ops->claim(w.d, &other)); /* once */
     w.d->ops->start(w.d, &s, on_started, &a);
@@ -164,12 +164,12 @@ static void test_ends_while_waiting(void **state)
     (void)state;
     open_driver(1);
     one_waits();
-    struct machine *m = machine_in(MACHINE_WAITING);
+    struct machine *m = machine_of(MACHINE_WAITING);
     struct driver_exit why = {.cause = DRIVER_EXIT_SIGNAL, .reason = "killed by signal 9"};
     char id[SANDBOX_ID_BYTES];
     memcpy(id, m->start.id, sizeof(id));
     struct driver_start s = start_of(ID_A);
-    qemu_end(qemu_find(id));
+    qemu_end(qemu_of(id));
     until(m->qmp == NULL); /* the monitor says it first */
     assert_false(w.d->ops->claim(w.d, &s));
     w.helper.on_exit(w.helper.on_exit_user, id, &why);
@@ -190,12 +190,12 @@ static void test_ends_while_claimed(void **state)
         one_waits();
         struct driver_start s = start_of(ID_A);
         assert_true(w.d->ops->claim(w.d, &s));
-        struct machine *m = machine_in(MACHINE_CLAIMED);
-        qemu_end(qemu_find(s.id));
+        struct machine *m = machine_of(MACHINE_CLAIMED);
+        qemu_end(qemu_of(s.id));
         until(m->qmp == NULL);
         if (told)
             w.helper.on_exit(w.helper.on_exit_user, s.id, &why);
-        qemu_find(s.id)->used = false;
+        qemu_of(s.id)->used = false;
         w.d->ops->start(w.d, &s, on_started, &a);
         until(a.calls > 0);
         idle();
@@ -230,7 +230,7 @@ static void test_exit_reasons(void **state)
     static const struct {
         const char *event, *data, *want;
     } rows[] = {
-        {NULL, NULL, "its virtual machine killed by signal 9"},
+        {NULL, NULL, "its virtual machine ended: killed by signal 9"},
         {"SHUTDOWN", "{\"guest\": true, \"reason\": \"guest-shutdown\"}",
          "its machine was switched off from inside"},
         {"SHUTDOWN", "{\"guest\": true, \"reason\": \"guest-panic\"}", "its kernel panicked"},
@@ -239,7 +239,7 @@ static void test_exit_reasons(void **state)
         {"SHUTDOWN", "{\"guest\": false, \"reason\": \"host-error\"}",
          "its virtual machine failed"},
         {"SHUTDOWN", "{\"guest\": true, \"reason\": \"made up\"}",
-         "its virtual machine killed by signal 9"},
+         "its virtual machine ended: killed by signal 9"},
     };
     const struct driver_exit why = {.cause = DRIVER_EXIT_SIGNAL, .reason = "killed by signal 9"};
     (void)state;
@@ -247,7 +247,7 @@ static void test_exit_reasons(void **state)
     for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
         memset(w.qemus, 0, sizeof(w.qemus));
         assert_true(run_one(ID_A).ok);
-        struct qemu *q = qemu_find(ID_A);
+        struct qemu *q = qemu_of(ID_A);
         if (rows[i].event != NULL)
             qemu_event(q, rows[i].event, rows[i].data);
         idle();
@@ -368,7 +368,7 @@ static void exit_it(struct machine *m, struct answer *a)
     m->image->v->o.pool = 0;
     if (s == MACHINE_STARTING) /* silica-priv tells no end before the start */
         return;
-    qemu_end(qemu_find(id));
+    qemu_end(qemu_of(id));
     w.mute = NULL;
     w.helper.on_exit(w.helper.on_exit_user, id, &why);
     idle();
@@ -473,8 +473,8 @@ static void test_early_events(void **state)
     begin(ID_A, &a);
     until(machine_in(MACHINE_LOADING) != NULL);
     idle();
-    assert_int_equal(qemu_find(ID_A)->conts, 0);
-    struct qemu *q = qemu_find(ID_A);
+    assert_int_equal(qemu_of(ID_A)->conts, 0);
+    struct qemu *q = qemu_of(ID_A);
     qemu_event(q, "MIGRATION",
                "{\"status\": \"completed\"}"); /* and now it lies: that is its own loss */
     qemu_event(q, "MIGRATION", "{\"status\": \"completed\"}");
@@ -492,16 +492,16 @@ static void sandbox_ends(void (*attack)(struct qemu *q), const char *want)
     open_driver(0);
     assert_true(run_one(ID_A).ok);
     assert_true(run_one(ID_B).ok);
-    attack(qemu_find(ID_A));
+    attack(qemu_of(ID_A));
     until(w.exits == 1);
     assert_string_equal(w.exit_id, ID_A);
     if (strstr(w.exit_reason, want) == NULL)
         fail_msg("'%s' has no '%s'", w.exit_reason, want);
-    until(!qemu_find(ID_A)->alive);
+    until(!qemu_of(ID_A)->alive);
     w.status = NULL;
     idle();
     assert_int_equal(w.exits, 1);
-    assert_true(qemu_find(ID_B)->alive);
+    assert_true(qemu_of(ID_B)->alive);
     stop_now(ID_B);
     close_driver(0);
     (void)teardown(NULL);
@@ -550,7 +550,7 @@ static void test_stands_still(void **state)
     (void)state;
     open_driver(0);
     assert_true(run_one(ID_A).ok);
-    stand_still(qemu_find(ID_A));
+    stand_still(qemu_of(ID_A));
     until(w.exits == 1);
     assert_non_null(strstr(w.exit_reason, "stands still (paused)"));
     until(qemus_alive() == 0);
@@ -605,13 +605,13 @@ static void test_adopt(void **state)
     (void)qemu_new(ID_A, DRIVER_MACHINE_CLONE);
     (void)qemu_new(ID_B, DRIVER_CONTAINER);
     adopt_all(2);
-    until(qemu_find(ID_A)->greeted);
+    until(qemu_of(ID_A)->greeted);
     idle();
     assert_null(machine_find(microvm(), ID_B));
     w.helper.on_exit(w.helper.on_exit_user, ID_B, &why); /* a container's is passed on */
     assert_int_equal(w.exits, 1);
     stop_now(ID_A);
-    assert_false(qemu_find(ID_A)->alive);
+    assert_false(qemu_of(ID_A)->alive);
     close_driver(1);
 }
 
