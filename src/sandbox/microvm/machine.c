@@ -11,27 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/*
- * Deadlines. Generous: under emulation on a busy host everything takes ten times what it should, and a
- * deadline is for what would never come.
- */
-enum {
-    START_MS = 60000, /* silica-priv's own bounds are below it */
-    OPEN_MS = 30000,
-    LOAD_MS = 60000,
-    WARM_BOOT_MS = 240000,
-    WARM_CLONE_MS = 60000,
-    SETTLE_MS = 1500,
-    SAVE_MS = 60000,
-    KEEP_MS = 240000,
-    CLAIM_MS = 60000,
-    LIFE_SIGN_EVERY_MS = 5000,
-    LIFE_SIGN_MS = 30000, /* a monitor that is silent for that long is stuck */
-    CALL_MS = 60000,
-    STATUS_BYTES = 40,      /* of QEMU's word for its state, for people */
-    MONITOR_GONE_MS = 2000, /* its process is about to end, or lives on unwatched */
-};
-
 static const char *const state_names[] = {
     [MACHINE_STARTING] = "starting", [MACHINE_OPENING] = "opening",   [MACHINE_LOADING] = "loading",
     [MACHINE_WARMING] = "warming",   [MACHINE_SETTLING] = "settling", [MACHINE_SAVING] = "saving",
@@ -46,12 +25,12 @@ static void on_event(void *user, const struct qmp_event *ev);
 static void on_monitor_end(void *user, enum qmp_end how, const struct err *why);
 static void load(struct machine *m);
 
-static bool is_boot(const struct machine *m)
+bool machine_is_boot(const struct machine *m)
 {
     return m->start.kind == DRIVER_MACHINE_BOOT;
 }
 
-static void set_state(struct machine *m, enum machine_state state, unsigned deadline_ms)
+void machine_set_state(struct machine *m, enum machine_state state, unsigned deadline_ms)
 {
     assert(state > m->state || m->state == MACHINE_STARTING);
     m->state = state;
@@ -107,14 +86,14 @@ void machine_forget(struct machine *m)
 }
 
 /* Nothing of it is left outside of this program. */
-static void machine_gone(struct machine *m)
+void machine_gone(struct machine *m)
 {
     m->gone = true;
     http_fetch_abort(m->talk); /* who would answer is no more */
     qmp_close(m->qmp);
     m->qmp = NULL;
     if (m->state != MACHINE_ENDING)
-        set_state(m, MACHINE_ENDING, 0);
+        machine_set_state(m, MACHINE_ENDING, 0);
     machine_forget(m);
 }
 
@@ -126,7 +105,7 @@ void machine_leave(struct machine *m)
 void machine_give_up(struct machine *m)
 {
     if (m->state != MACHINE_ENDING)
-        set_state(m, MACHINE_ENDING, 0);
+        machine_set_state(m, MACHINE_ENDING, 0);
     if (!m->asked_helper) /* else its answer comes, and then it is removed */
         machine_stop(m, NULL, NULL);
 }
@@ -159,7 +138,7 @@ void machine_stop(struct machine *m, void (*done)(void *user, const struct err *
     qmp_close(m->qmp);
     m->qmp = NULL;
     if (m->state != MACHINE_ENDING)
-        set_state(m, MACHINE_ENDING, 0);
+        machine_set_state(m, MACHINE_ENDING, 0);
     m->asked_helper = true;
     m->v->helper->ops->stop(m->v->helper, m->start.id, on_stopped, c);
 }
@@ -177,7 +156,7 @@ static void tell_image(struct machine *m, const struct err *err)
 {
     if (m->image == NULL)
         return;
-    if (is_boot(m))
+    if (machine_is_boot(m))
         image_booted(m->image, err);
     else if (m->pooled && m->state < MACHINE_WAITING)
         image_pool_result(m->image, err);
@@ -223,7 +202,7 @@ void machine_exited(struct machine *m, const struct driver_exit *why)
         return; /* what ended it goes on */
     (void)err_set(&err, -EPIPE, ERR_INTERNAL, "the virtual machine ended: %.100s", out.reason);
     tell_image(m, &err);
-    set_state(m, MACHINE_ENDING, 0);
+    machine_set_state(m, MACHINE_ENDING, 0);
     answer(m, &err);
     machine_gone(m);
 }
@@ -252,7 +231,7 @@ static void on_started(void *user, const struct driver_instance *inst, const str
             machine_gone(m);
         return;
     }
-    if (err != NULL && !is_boot(m) && (err->num == -ENOENT || err->num == -ESTALE) &&
+    if (err != NULL && !machine_is_boot(m) && (err->num == -ENOENT || err->num == -ESTALE) &&
         err->kind != ERR_UNAVAILABLE) {
         image_needs_boot(m->image, err, m);
         machine_gone(m);
@@ -261,13 +240,13 @@ static void on_started(void *user, const struct driver_instance *inst, const str
     if (err != NULL) {
         why = *err;
         tell_image(m, &why);
-        set_state(m, MACHINE_ENDING, 0);
+        machine_set_state(m, MACHINE_ENDING, 0);
         answer(m, &why);
         machine_gone(m);
         return;
     }
     m->inst = *inst;
-    set_state(m, MACHINE_OPENING, OPEN_MS);
+    machine_set_state(m, MACHINE_OPENING, OPEN_MS);
     if (open_monitor(m, &why) < 0)
         machine_fail(m, &why);
 }
@@ -282,7 +261,7 @@ struct machine *machine_make(struct image *image, const struct driver_start *sta
     m->started = started;
     m->started_user = user;
     m->asked_helper = true;
-    set_state(m, MACHINE_STARTING, START_MS);
+    machine_set_state(m, MACHINE_STARTING, START_MS);
     m->v->helper->ops->start(m->v->helper, &m->start, on_started, m);
     return m;
 }
@@ -306,8 +285,8 @@ void machine_adopt(struct microvm *v, const char *id, const struct driver_instan
 
 /* ---- the monitor ---- */
 
-static void call(struct machine *m, const char *command, const char *arguments,
-                 void (*done)(void *user, const struct json_ref *ret, const struct err *err))
+void machine_call(struct machine *m, const char *command, const char *arguments,
+                  void (*done)(void *user, const struct json_ref *ret, const struct err *err))
 {
     qmp_call(m->qmp, command, arguments, CALL_MS, done, m);
 }
@@ -317,15 +296,15 @@ static void on_ready(void *user)
     struct machine *m = user;
     if (m->state != MACHINE_OPENING)
         return; /* adopted */
-    if (is_boot(m)) {
-        set_state(m, MACHINE_WARMING, WARM_BOOT_MS);
+    if (machine_is_boot(m)) {
+        machine_set_state(m, MACHINE_WARMING, WARM_BOOT_MS);
         talk_warm(m);
     } else {
         load(m);
     }
 }
 
-static void on_answer(void *user, const struct json_ref *ret, const struct err *err)
+void machine_on_answer(void *user, const struct json_ref *ret, const struct err *err)
 {
     (void)ret;
     if (err != NULL)
@@ -335,11 +314,12 @@ static void on_answer(void *user, const struct json_ref *ret, const struct err *
 static void load(struct machine *m)
 {
     char uri[40];
-    set_state(m, MACHINE_LOADING, LOAD_MS);
+    machine_set_state(m, MACHINE_LOADING, LOAD_MS);
     (void)snprintf(uri, sizeof(uri), "{\"uri\":\"fd:%d\"}", (int)PRIV_MACHINE_DEVICES_FD);
-    call(m, "migrate-set-capabilities",
-         "{\"capabilities\":[{\"capability\":\"events\",\"state\":true}]}", on_answer);
-    call(m, "migrate-incoming", uri, on_answer);
+    machine_call(m, "migrate-set-capabilities",
+                 "{\"capabilities\":[{\"capability\":\"events\",\"state\":true}]}",
+                 machine_on_answer);
+    machine_call(m, "migrate-incoming", uri, machine_on_answer);
 }
 
 static void on_resumed(void *user, const struct json_ref *ret, const struct err *err)
@@ -352,24 +332,24 @@ static void on_resumed(void *user, const struct json_ref *ret, const struct err 
     }
     if (m->state != MACHINE_RESUMING)
         return;
-    set_state(m, MACHINE_RUNNING, 0);
+    machine_set_state(m, MACHINE_RUNNING, 0);
     answer(m, NULL);
 }
 
-static void run_on(struct machine *m)
+void machine_run_on(struct machine *m)
 {
-    set_state(m, MACHINE_RESUMING, LOAD_MS);
-    call(m, "cont", NULL, on_resumed);
+    machine_set_state(m, MACHINE_RESUMING, LOAD_MS);
+    machine_call(m, "cont", NULL, on_resumed);
 }
 
 static void on_loaded(struct machine *m)
 {
     if (!m->pooled) {
-        run_on(m);
+        machine_run_on(m);
         return;
     }
-    set_state(m, MACHINE_WARMING, WARM_CLONE_MS);
-    call(m, "cont", NULL, on_answer);
+    machine_set_state(m, MACHINE_WARMING, WARM_CLONE_MS);
+    machine_call(m, "cont", NULL, machine_on_answer);
     talk_warm(m);
 }
 
@@ -423,136 +403,4 @@ static void on_monitor_end(void *user, enum qmp_end how, const struct err *why)
     }
     struct err err = *why;
     machine_fail(m, err_wrap(&err, "the virtual machine's monitor") < 0 ? &err : why);
-}
-
-/* ---- boot and pool ---- */
-
-static void on_kept(void *user, const struct err *err)
-{
-    struct machine *m = user;
-    m->asked_helper = false;
-    if (m->state == MACHINE_ENDING) {
-        machine_gone(m);
-        return;
-    }
-    image_booted(m->image, err);
-    machine_gone(m);
-}
-
-static void on_saved(void *user, const struct json_ref *ret, const struct err *err)
-{
-    struct machine *m = user;
-    (void)ret;
-    if (err != NULL) {
-        machine_fail(m, err);
-        return;
-    }
-    if (m->state != MACHINE_SAVING)
-        return;
-    set_state(m, MACHINE_KEEPING, KEEP_MS);
-    m->asked_helper = true;
-    container_driver_snapshot(m->v->helper, m->start.id, on_kept, m);
-}
-
-static void on_settled(uv_timer_t *timer)
-{
-    struct machine *m = timer->data;
-    char arguments[64];
-    if (m->state != MACHINE_SETTLING || m->qmp == NULL)
-        return;
-    set_state(m, MACHINE_SAVING, SAVE_MS);
-    (void)snprintf(arguments, sizeof(arguments), "{\"filename\":\"/dev/fdset/%d\",\"live\":false}",
-                   (int)PRIV_MACHINE_DEVICES_FD);
-    call(m, "stop", NULL, on_answer);
-    call(m, "xen-save-devices-state", arguments, on_saved);
-}
-
-static void on_paused(void *user, const struct json_ref *ret, const struct err *err)
-{
-    struct machine *m = user;
-    (void)ret;
-    if (err != NULL) {
-        machine_fail(m, err);
-        return;
-    }
-    if (m->state != MACHINE_STOPPING)
-        return;
-    image_pool_result(m->image, NULL);
-    set_state(m, MACHINE_WAITING, 0);
-    image_refill(m->image);
-}
-
-void machine_warmed(struct machine *m, const struct err *err)
-{
-    if (m->state != MACHINE_WARMING)
-        return;
-    if (err != NULL || m->qmp == NULL) {
-        struct err why;
-        (void)err_set(&why, -EPIPE, ERR_INTERNAL, "the virtual machine's monitor is gone");
-        machine_fail(m, err != NULL ? err : &why);
-        return;
-    }
-    if (is_boot(m)) {
-        set_state(m, MACHINE_SETTLING, SETTLE_MS * 10);
-        (void)uv_timer_start(&m->timer, on_settled, SETTLE_MS, 0);
-        return;
-    }
-    set_state(m, MACHINE_STOPPING, LOAD_MS);
-    call(m, "stop", NULL, on_paused);
-}
-
-void machine_claim(struct machine *m)
-{
-    set_state(m, MACHINE_CLAIMED, CLAIM_MS);
-}
-
-void machine_resume(struct machine *m, started_fn started, void *user)
-{
-    m->started = started;
-    m->started_user = user;
-    run_on(m);
-}
-
-/* ---- time ---- */
-
-static void on_life_sign(void *user, const struct json_ref *ret, const struct err *err)
-{
-    struct machine *m = user;
-    const char *status = "";
-    struct err why;
-    if (err != NULL)
-        return; /* the connection's end says more */
-    m->asked_ns = 0;
-    if (m->state != MACHINE_RUNNING ||
-        json_get_str(ret, "status", JSON_REQUIRED, &status, NULL) < 0 ||
-        strcmp(status, "running") == 0)
-        return;
-    char word[STATUS_BYTES];
-    (void)err_set(&why, -EIO, ERR_INTERNAL, "its virtual machine stands still (%s)",
-                  log_quote(slice_str(status), word, sizeof(word)));
-    machine_fail(m, &why);
-}
-
-static void ask_for_life(struct machine *m, uint64_t now)
-{
-    if (m->qmp == NULL || (m->asked_ns != 0 && now - m->asked_ns < LIFE_SIGN_EVERY_MS * NS_PER_MS))
-        return;
-    m->asked_ns = now;
-    qmp_call(m->qmp, "query-status", NULL, LIFE_SIGN_MS, on_life_sign, m);
-}
-
-void machine_tick(struct machine *m, uint64_t now)
-{
-    struct err err;
-    if (m->deadline_ns != 0 && now >= m->deadline_ns) {
-        m->deadline_ns = 0;
-        (void)err_set(&err, -ETIMEDOUT, ERR_TIMEOUT,
-                      m->qmp == NULL && m->state >= MACHINE_LOADING
-                          ? "the virtual machine's monitor is gone, its process is not"
-                          : "the virtual machine took too long");
-        machine_fail(m, &err);
-        return;
-    }
-    if (m->state == MACHINE_RUNNING && now - m->asked_ns >= LIFE_SIGN_EVERY_MS * NS_PER_MS)
-        ask_for_life(m, now);
 }

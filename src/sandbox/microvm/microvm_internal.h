@@ -1,7 +1,8 @@
 /*
  * What the files of the micro-VM driver share: microvm.c is the driver's face and its clock, image.c the
- * templates with their snapshots and waiting clones, machine.c the steps of one QEMU, talk.c what is
- * said to envd before a machine is anybody's.
+ * templates with their snapshots and waiting clones, machine.c the steps of one QEMU, machine_wait.c those
+ * of a boot and of a clone that waits, machine_watch.c their deadlines, talk.c what is said to envd before
+ * a machine is anybody's.
  *
  * A machine is one QEMU, from the request to silica-priv until nothing of it is left:
  *
@@ -30,6 +31,27 @@
 #include "sandbox/driver.h"
 #include "sandbox/microvm/microvm.h"
 #include "sandbox/microvm/qmp.h"
+
+/*
+ * Deadlines. Generous: under emulation on a busy host everything takes ten times what it should, and a
+ * deadline is for what would never come.
+ */
+enum {
+    START_MS = 60000, /* silica-priv's own bounds are below it */
+    OPEN_MS = 30000,
+    LOAD_MS = 60000,
+    WARM_BOOT_MS = 240000,
+    WARM_CLONE_MS = 60000,
+    SETTLE_MS = 1500,
+    SAVE_MS = 60000,
+    KEEP_MS = 240000,
+    CLAIM_MS = 60000,
+    LIFE_SIGN_EVERY_MS = 5000,
+    LIFE_SIGN_MS = 30000, /* a monitor that is silent for that long is stuck */
+    CALL_MS = 60000,
+    STATUS_BYTES = 40,      /* of QEMU's word for its state, for people */
+    MONITOR_GONE_MS = 2000, /* its process is about to end, or lives on unwatched */
+};
 
 enum machine_state {
     MACHINE_STARTING,
@@ -64,9 +86,9 @@ struct machine {
     struct driver_start start; /* what it was made for; with its secret */
     struct driver_instance inst;
     struct qmp *qmp;
-    uint64_t deadline_ns; /* monotonic; 0: none */
-    uint64_t asked_ns;  /* running: when its monitor was asked for a sign of life; 0: it answered */
-    started_fn started; /* a creation that waits, or NULL */
+    uint64_t deadline_ns;  /* monotonic; 0: none */
+    uint64_t next_sign_ns; /* running: when its monitor is asked for a sign of life again */
+    started_fn started;    /* a creation that waits, or NULL */
     void *started_user;
     char why[MACHINE_WHY_BYTES]; /* what QEMU said about its end; "" */
     struct http_fetch *talk;     /* what is being said to its envd, or NULL */
@@ -135,11 +157,26 @@ void machine_exited(struct machine *m, const struct driver_exit *why);
 void machine_stop(struct machine *m, void (*done)(void *user, const struct err *err), void *user);
 void machine_leave(struct machine *m);   /* it lives on without us */
 void machine_give_up(struct machine *m); /* silica-priv removes it; nobody is told */
-void machine_tick(struct machine *m, uint64_t now_ns);
-void machine_forget(struct machine *m); /* frees once nothing is to come any more */
+void machine_forget(struct machine *m);  /* frees once nothing is to come any more */
 
+/* The next state, with a deadline; 0: none. */
+void machine_set_state(struct machine *m, enum machine_state state, unsigned deadline_ms);
+bool machine_is_boot(const struct machine *m);
+/* To its monitor. */
+void machine_call(struct machine *m, const char *command, const char *arguments,
+                  void (*done)(void *user, const struct json_ref *ret, const struct err *err));
+/* For answers that matter only when they are refusals. */
+void machine_on_answer(void *user, const struct json_ref *ret, const struct err *err);
+void machine_run_on(struct machine *m);
+/* Nothing of it is left outside of this program. */
+void machine_gone(struct machine *m);
+
+/* machine_wait.c */
 /* What talk.c tells when it is through. */
 void machine_warmed(struct machine *m, const struct err *err);
+/* machine_watch.c: deadlines and signs of life. */
+void machine_tick(struct machine *m, uint64_t now_ns);
+
 /* talk.c: GET /health until it is answered, then one command. */
 void talk_warm(struct machine *m);
 
