@@ -102,7 +102,7 @@ int machine_snapshot_open(struct helper *h, const struct machine_shape *shape,
 {
     char is[MACHINE_MANIFEST_BYTES];
     _cleanup_buf_ struct buf text = BUF_INIT(MACHINE_MANIFEST_BYTES);
-    struct slice was;
+    struct slice was = {0};
     _cleanup_close_ int dir = openat(h->machines.snapshots_fd, shape->template_id,
                                      O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     int r = dir < 0 ? -errno : machine_manifest(shape, is);
