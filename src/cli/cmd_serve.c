@@ -36,11 +36,20 @@ static void tell(void *user, const char *line)
     log_info("%s", line);
 }
 
-static int prepare_machines(const struct serve_settings *s, struct err *err)
+/* What nobody has chosen does not keep the server from starting. */
+static int prepare_machines(struct serve_settings *s, struct err *err)
 {
     char id[MACHINE_ID_LEN + 1];
     const struct machine_setup setup = {.data = s->data, .templates = s->templates, .tell = tell};
-    return machine_setup_run(&setup, id, err);
+    int r = machine_setup_run(&setup, id, err);
+    if (r == 0 || s->driver_chosen)
+        return r;
+    log_warning("micro-VMs cannot be prepared, containers are taken: %s", err->msg);
+    (void)snprintf(s->driver, sizeof(s->driver), "container");
+    (void)snprintf(s->driver_reason, sizeof(s->driver_reason),
+                   "micro-VMs could not be prepared, see the log");
+    s->accelerator = "";
+    return 0;
 }
 
 static int serve(struct serve_settings *s, struct err *err)

@@ -27,6 +27,7 @@ struct serve_settings {
     char resolv_conf[PATH_MAX];                                 /* "" for the host's own */
     char listen[SERVE_TEXT_MAX], domain[SERVE_TEXT_MAX], driver[SERVE_TEXT_MAX];
     char driver_reason[SERVE_TEXT_MAX]; /* why this driver */
+    bool driver_chosen;                 /* by somebody; else `auto` may take another one */
     const char *accelerator;            /* of the driver microvm: "kvm" or "tcg"; else "" */
     struct sockaddr_storage addr;
     socklen_t addr_len;

@@ -132,6 +132,7 @@ static int set_driver(struct serve_settings *s, const char *driver, struct err *
         return err_set(err, -EINVAL, ERR_INVALID,
                        "unknown driver '%.40s': auto, container or microvm", driver);
     accelerator_probe(&a);
+    s->driver_chosen = chosen;
     s->accelerator = "";
     if (strcmp(driver, "container") == 0 || (!chosen && !a.kvm)) {
         (void)snprintf(
