@@ -11,12 +11,13 @@ FUZZ_SECONDS ?= 20
 PREFIX ?= /usr
 
 PRODUCTS := silica silicad silica-priv silica-dns silica-envd silica-guest quickstart
+CRASH_PROGRAMS := src/cli/silica src/daemon/silicad src/priv/silica-priv
 # What must be there before meson can start; tools/deps knows the packages.
 BUILD_NEEDS = command -v meson ninja gcc pkg-config >/dev/null && pkg-config --exists libuv jansson \
 	sqlite3 libseccomp libmnl libnftables libcrypto libcurl inih cmocka
 
 .DEFAULT_GOAL := all
-.PHONY: all build-deps demo test test-kernel run lint asan ubsan fuzz bench install clean
+.PHONY: all build-deps crash demo test test-kernel run lint asan ubsan fuzz bench install clean
 
 all: build-deps
 	@tools/configure $(BUILD)
@@ -26,6 +27,14 @@ all: build-deps
 build-deps:
 	@{ $(BUILD_NEEDS); } || tools/deps build
 
+# Programs that tests/fault can end at named moments, in build/crash/bin. What guests run is the ordinary build's.
+crash: all
+	@tools/configure build/crash -Dcrash_points=true
+	@ninja -C build/crash $(CRASH_PROGRAMS)
+	@tools/collect build/crash/src build/crash/bin $(notdir $(CRASH_PROGRAMS))
+	@for name in $(filter-out $(notdir $(CRASH_PROGRAMS)),$(PRODUCTS)); do \
+		cmp -s build/$$name build/crash/bin/$$name || cp -p --remove-destination build/$$name build/crash/bin/ || exit 1; done
+
 demo:
 	@tools/deps run test
 	@$(MAKE) --no-print-directory all
@@ -33,7 +42,7 @@ demo:
 
 test:
 	@tools/deps test
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory all crash
 	@tests/run
 
 # What cannot be installed is one skip of its own.

@@ -5,6 +5,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/fs.h"
 
 #include <fcntl.h>
@@ -49,9 +50,8 @@ static bool pass_descriptors(const struct child *c)
 /* Between fork and exec: async-signal-safe calls only. Ends by exec or _exit. */
 static void become(const struct child *c, pid_t parent, int fail_fd)
 {
-    static const char *const env[] = {
-        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8",
-        NULL};
+    const char *const env[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                               "LC_ALL=C.UTF-8", crash_setting(), NULL};
     sigset_t none;
     int fail = fcntl(fail_fd, F_DUPFD_CLOEXEC, 10);
     (void)sigemptyset(&none);

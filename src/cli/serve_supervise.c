@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/fs.h"
 #include "base/ids.h"
 #include "base/log.h"
@@ -21,7 +22,7 @@
 enum {
     READY_TIMEOUT_MS = 120000, /* adoption of many sandboxes included */
     BACKOFF_FIRST_MS = 200,
-    BACKOFF_MAX_MS = 10000,
+    BACKOFF_MAX_MS = CRASH_POINTS_BUILT ? 400 : 10000, /* a test kills it a hundred times */
     BACKOFF_FORGET_MS = 60000, /* a child that ran this long starts at the first wait again */
     STOP_DAEMON_MS = 90000,    /* silicad, ending all sandboxes */
     STOP_RETRIES = 2,          /* how often it is started again for that */

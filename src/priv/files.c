@@ -7,6 +7,7 @@
 #include "priv/helper.h"
 
 #include "base/cleanup.h"
+#include "base/crash.h"
 #include "base/fs.h"
 
 #include <sys/stat.h>
@@ -20,6 +21,7 @@ int files_make(struct sandbox *s, uint64_t disk_bytes, int *ret_layer_fd, struct
     if (mkdirat(h->sandboxes_fd, s->id, 0700) < 0)
         return err_sys(err, -errno, "make the folder of a sandbox");
     s->parts |= PART_FILES;
+    CRASH_POINT("priv.container.folder");
     return disk_create(&h->disks, s->id, disk_bytes, ret_layer_fd, err);
 }
 
@@ -28,5 +30,6 @@ int files_remove(int sandboxes_fd, int disks_fd, const char *id, struct err *err
     int r = disk_remove(disks_fd, id, DISK_RELEASE_MS);
     if (r < 0)
         return err_sys(err, r, "remove the disk of %s", id);
+    CRASH_POINT("priv.files.disk-removed");
     return fs_remove_tree(sandboxes_fd, id, err);
 }

@@ -9,6 +9,7 @@
 #include "priv/machine.h"
 
 #include "base/cleanup.h"
+#include "base/crash.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "priv/machine_manifest.h"
@@ -161,9 +162,11 @@ int machine_draft_make(struct helper *h, const char *id, const struct machine_sh
     draft_name(name, id);
     if (mkdirat(h->machines.snapshots_fd, name, 0700) < 0)
         return err_sys(err, -errno, "make the folder of a snapshot");
+    CRASH_POINT("priv.draft.folder");
     _cleanup_close_ int dir =
         openat(h->machines.snapshots_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     int r = dir < 0 ? -errno : draft_fill(dir, id, shape, uid, ret_memory_fd, ret_devices_fd);
+    CRASH_POINT("priv.draft.made");
     return r < 0 ? err_sys(err, r, "make the files of a snapshot") : 0;
 }
 
@@ -202,8 +205,10 @@ static int replace(int snapshots_fd, int disks_fd, const char *from, const char 
     if (dir >= 0 && read_manifest(dir, &text) == 0)
         (void)manifest_kept(buf_slice(&text), old, NULL);
     int r = fs_remove_tree(snapshots_fd, to, NULL);
+    CRASH_POINT("priv.snapshot.old-removed");
     if (r == 0 && (renameat(snapshots_fd, from, snapshots_fd, to) < 0 || fsync(snapshots_fd) < 0))
         r = -errno;
+    CRASH_POINT("priv.snapshot.renamed");
     if (r == 0 && old[0] != '\0')
         (void)disk_kept_remove(disks_fd, old); /* else the next start does it */
     return r;
@@ -223,10 +228,13 @@ int machine_draft_commit(int snapshots_fd, int disks_fd, const char *id, struct 
         r = draft_finish(dir);
     if (r < 0)
         return err_sys(err, r, "finish the snapshot of a template");
+    CRASH_POINT("priv.snapshot.finished");
     r = disk_keep(disks_fd, id, err);
+    CRASH_POINT("priv.snapshot.disk-kept");
     if (r < 0)
         return r;
     r = replace(snapshots_fd, disks_fd, name, template_id);
+    CRASH_POINT("priv.snapshot.published");
     return r < 0 ? err_sys(err, r, "publish the snapshot of a template") : 0;
 }
 

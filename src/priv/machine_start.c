@@ -9,6 +9,7 @@
 #include "priv/machine.h"
 
 #include "base/cleanup.h"
+#include "base/crash.h"
 #include "base/fs.h"
 #include "net/sandbox_net.h"
 
@@ -71,6 +72,7 @@ static int make_folder(struct machine_start *t, struct err *err)
     if (mkdirat(t->h->sandboxes_fd, t->s->id, 0700) < 0)
         return err_sys(err, -errno, "make the folder of a sandbox");
     t->s->parts |= PART_FILES;
+    CRASH_POINT("priv.machine.folder");
     return 0;
 }
 
@@ -86,6 +88,7 @@ static int open_clone(struct machine_start *t, struct err *err)
     t->fds[MACHINE_FD_MEMORY] = open(path, O_RDONLY | O_CLOEXEC);
     if (t->fds[MACHINE_FD_MEMORY] < 0)
         return err_sys(err, -errno, "share the memory of a snapshot");
+    CRASH_POINT("priv.machine.memory");
     return disk_copy_image(&t->h->disks, t->s->id, snap.kept, &t->fds[MACHINE_FD_LAYER], err);
 }
 
@@ -97,6 +100,7 @@ static int open_state(struct machine_start *t, struct err *err)
     if (!t->boot)
         return open_clone(t, err);
     r = disk_create_image(&t->h->disks, t->s->id, t->q->disk_bytes, &t->fds[MACHINE_FD_LAYER], err);
+    CRASH_POINT("priv.draft.disk");
     return r < 0 ? r
                  : machine_draft_make(t->h, t->s->id, &t->shape, t->s->slot.uid_base,
                                       &t->fds[MACHINE_FD_MEMORY], &t->fds[MACHINE_FD_DEVICES], err);
@@ -108,6 +112,7 @@ static int open_state(struct machine_start *t, struct err *err)
  */
 static int make_log(struct machine_start *t, struct err *err)
 {
+    CRASH_POINT("priv.machine.disk");
     int r = log_pipe_make(t->h, t->s->id, err);
     if (r < 0)
         return r;
@@ -131,7 +136,9 @@ static int make_groups(struct machine_start *t, struct err *err)
                                        t->q->memory_bytes + VMM_MEMORY_BYTES + empty_bytes(t),
                                    .cpu_millis = t->q->cpu_millis,
                                    .pids = VMM_PIDS};
+    CRASH_POINT("priv.machine.log");
     int r = cgroup_make(&t->h->cgroups, t->s->id, &limits, err);
+    CRASH_POINT("priv.machine.groups");
     if (r == 0)
         t->s->parts |= PART_CGROUPS;
     return r;
@@ -142,6 +149,7 @@ static int make_network(struct machine_start *t, struct err *err)
     const struct net_policy policy = {
         .internet = t->q->internet != 0, .machine = true, .rate = t->q->network_rate};
     int r = sandbox_net_make(t->h->rtnl, &t->s->slot, &policy, &t->net, err);
+    CRASH_POINT("priv.machine.link");
     if (r < 0)
         return r;
     t->s->parts |= PART_LINK;
@@ -152,6 +160,7 @@ static int make_network(struct machine_start *t, struct err *err)
 static int make_sockets(struct machine_start *t, struct err *err)
 {
     int r = machine_qmp_listen(t->h, t->s->id, &t->fds[MACHINE_FD_QMP], err);
+    CRASH_POINT("priv.machine.monitor");
     if (r == 0)
         r = machine_launch_make(t->q, &t->fds[MACHINE_FD_LAUNCH], err);
     return r == 0 ? jail_root_open(t->h->machines.vmm_fd, &t->root_fd, err) : r;
@@ -182,7 +191,9 @@ static int spawn(struct machine_start *t, struct err *err)
                              .filters = &t->h->filters};
     for (unsigned i = MACHINE_FD_MEMORY; i < MACHINE_FD_END_; i++)
         spec.fds[i] = t->fds[i];
+    CRASH_POINT("priv.machine.launch");
     r = jail_spawn(&spec, &t->jail, err);
+    CRASH_POINT("priv.machine.spawned");
     if (r < 0)
         return r;
     t->s->parts |= PART_PROCESS;

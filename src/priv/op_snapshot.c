@@ -6,6 +6,8 @@
  */
 #include "priv/helper.h"
 
+#include "base/crash.h"
+
 #include <errno.h>
 
 bool op_snapshot(struct client *c, const void *packet)
@@ -19,6 +21,7 @@ bool op_snapshot(struct client *c, const void *packet)
         server_reply(c, q->head.seq, &err, NULL);
         return true;
     }
+    CRASH_POINT("priv.snapshot.asked");
     s->commit = true;
     s->waiters[s->n_waiters++] = (struct stop_waiter){.client = c->number, .seq = q->head.seq};
     sandbox_kill(s);

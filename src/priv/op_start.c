@@ -9,6 +9,7 @@
 #include "priv/machine.h"
 
 #include "base/cleanup.h"
+#include "base/crash.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "jail/cgroup_events.h"
@@ -76,7 +77,9 @@ static int check_limits(const struct priv_start *q, struct err *err)
 /* Its disk; the ids in it are shifted as those of the template. */
 static int make_files(struct start *t, struct err *err)
 {
+    CRASH_POINT("priv.container.claimed");
     int r = files_make(t->s, t->q->disk_bytes, &t->layer_fd, err);
+    CRASH_POINT("priv.container.disk");
     return r == 0 ? jail_layer_shift(t->layer_fd, t->userns_fd, err) : r;
 }
 
@@ -97,6 +100,7 @@ static int open_template(struct start *t, struct err *err)
 
 static int make_log(struct start *t, struct err *err)
 {
+    CRASH_POINT("priv.container.shifted");
     int r = log_pipe_make(t->h, t->s->id, err);
     if (r < 0)
         return r;
@@ -109,7 +113,9 @@ static int make_groups(struct start *t, struct err *err)
 {
     struct cgroup_limits limits = {
         .memory_bytes = t->q->memory_bytes, .cpu_millis = t->q->cpu_millis, .pids = t->q->pids};
+    CRASH_POINT("priv.container.log");
     int r = cgroup_make(&t->h->cgroups, t->s->id, &limits, err);
+    CRASH_POINT("priv.container.groups");
     if (r < 0)
         return r;
     t->s->parts |= PART_CGROUPS;
@@ -123,6 +129,7 @@ static int make_network(struct start *t, struct err *err)
 {
     const struct net_policy policy = {.internet = t->q->internet != 0, .rate = t->q->network_rate};
     int r = sandbox_net_make(t->h->rtnl, &t->s->slot, &policy, &t->net, err);
+    CRASH_POINT("priv.container.link");
     if (r == 0)
         t->s->parts |= PART_LINK;
     return r;
@@ -206,7 +213,9 @@ static int spawn(struct start *t, struct err *err)
     for (unsigned i = 0; i < ARRAY_LEN(t->usage_fds); i++)
         if (t->usage_fds[i] >= 0)
             spec.fds[spec.n_fds++] = t->usage_fds[i];
+    CRASH_POINT("priv.container.told");
     int r = jail_spawn(&spec, &t->jail, err);
+    CRASH_POINT("priv.container.spawned");
     if (r < 0)
         return r;
     t->s->parts |= PART_PROCESS;
@@ -260,6 +269,7 @@ static int start(struct client *c, const struct priv_start *q, struct priv_insta
     r = (q->kind == PRIV_CONTAINER ? start_container : machine_start)(h, q, s, err);
     if (r == 0)
         r = sandbox_watch(s, err);
+    CRASH_POINT("priv.start.watched");
     if (r < 0) {
         sandbox_abort(s);
         return r;
@@ -280,5 +290,6 @@ bool op_start(struct client *c, const void *packet)
         log_info("sandbox %s: started in slot %u", q->id, inst.slot);
         server_reply(c, q->head.seq, NULL, &inst);
     }
+    CRASH_POINT("priv.start.told");
     return true;
 }

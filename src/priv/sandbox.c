@@ -15,6 +15,7 @@
 #include "priv/machine.h"
 
 #include "base/cleanup.h"
+#include "base/crash.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "net/sandbox_net.h"
@@ -116,13 +117,16 @@ static void undo_kernel_parts(struct sandbox *s)
     struct err err = {0};
     if ((s->parts & PART_LINK) != 0)
         undone(s, PART_LINK, sandbox_net_remove(h->rtnl, &s->slot, &err), &err);
+    CRASH_POINT("priv.undo.link");
     if ((s->parts & PART_CGROUPS) != 0)
         undone(s, PART_CGROUPS, cgroup_remove(&h->cgroups, s->id, &err), &err);
+    CRASH_POINT("priv.undo.groups");
     if ((s->parts & PART_LOG) != 0) {
         log_pipe_close(h, &s->log);
         log_pipe_remove(h, s->id);
         s->parts &= ~(unsigned)PART_LOG;
     }
+    CRASH_POINT("priv.undo.log");
     if (s->kind != PRIV_CONTAINER)
         machine_qmp_remove(h, s->id);
 }
@@ -192,6 +196,7 @@ static void finished(struct sandbox *s)
     (void)err_set(&not_kept, -EIO, ERR_INTERNAL,
                   "the snapshot could not be written; silica-priv's log says why");
     undo_rest(s);
+    CRASH_POINT("priv.end.forgotten");
     for (unsigned i = 0; i < s->n_waiters; i++) {
         struct client *c = server_client(h, s->waiters[i].client);
         if (c != NULL)
@@ -204,6 +209,7 @@ static void finished(struct sandbox *s)
         (void)snprintf(event.reason, sizeof(event.reason), "%s", s->reason);
         server_broadcast(h, &event, sizeof(event));
     }
+    CRASH_POINT("priv.end.told");
     log_info("sandbox %s: gone (%s)", s->id, s->stopped ? "stopped" : s->reason);
     sandbox_forget(s);
 }
@@ -214,6 +220,7 @@ static void on_removed(struct watch *w, uint32_t events)
     siginfo_t info = {0};
     (void)events;
     int r = waitid(P_PIDFD, (id_t)s->remover_fd, &info, WEXITED);
+    CRASH_POINT("priv.end.removed");
     bool exited = r == 0 && info.si_code == CLD_EXITED;
     s->not_kept = s->commit && !(exited && info.si_status == 0);
     if (exited && (info.si_status == 0 || info.si_status == REMOVER_NOT_KEPT))
@@ -237,13 +244,16 @@ static _Noreturn void remover_run(const struct sandbox *s)
               close_range(SNAPSHOTS + 1, ~0u, 0) == 0;
     if (!ok)
         _exit(1);
+    CRASH_POINT("priv.remover.begun");
     struct err err = {0};
     int kept = s->commit ? machine_draft_commit(SNAPSHOTS, DISKS, s->id, &err) : 0;
     if (kept < 0)
         log_error("sandbox %s: %s", s->id, err.msg);
     if (s->kind == PRIV_MACHINE_BOOT)
         machine_draft_remove(SNAPSHOTS, s->id);
-    _exit(files_remove(FOLDER, DISKS, s->id, NULL) < 0 ? 1 : kept < 0 ? REMOVER_NOT_KEPT : 0);
+    int r = files_remove(FOLDER, DISKS, s->id, NULL);
+    CRASH_POINT("priv.remover.done");
+    _exit(r < 0 ? 1 : kept < 0 ? REMOVER_NOT_KEPT : 0);
 }
 
 static int start_remover(struct sandbox *s)
@@ -266,12 +276,14 @@ static void on_end(struct watch *w, uint32_t events)
     struct sandbox *s = container_of(w, struct sandbox, exit_watch);
     (void)events;
     describe_end(s);
+    CRASH_POINT("priv.end.seen");
     helper_unwatch(s->helper, s->pid_fd);
     s->pid_fd = fd_close(s->pid_fd);
     s->parts &= ~(unsigned)PART_PROCESS;
     set_life(s, LIFE_CLEANING);
     undo_kernel_parts(s);
     int r = start_remover(s);
+    CRASH_POINT("priv.end.remover");
     if (r < 0) {
         log_error("sandbox %s: no process to remove its files (%d); left to the next start", s->id,
                   r);
@@ -297,13 +309,16 @@ int sandbox_release(struct sandbox *s, struct jail *jail, enum cgroup_leaf leaf,
     int r = cgroup_enter(&s->helper->cgroups, s->id, leaf, s->pid, err);
     if (r < 0)
         return r;
+    CRASH_POINT("priv.release.entered");
     prefer_as_victim(s->pid);
     r = state_write(s->helper, s->id, &record, err);
     if (r < 0)
         return r;
     s->parts |= PART_STATE;
+    CRASH_POINT("priv.release.noted");
     jail->pid_fd = s->pid_fd;
     r = jail_go(jail, err);
+    CRASH_POINT("priv.release.let-go");
     jail->pid_fd = -EBADF; /* it stays the sandbox's */
     return r;
 }
@@ -325,5 +340,7 @@ void sandbox_kill(struct sandbox *s)
     if (s->life != LIFE_RUNNING)
         return;
     set_life(s, LIFE_ENDING);
+    CRASH_POINT("priv.kill.asked");
     (void)syscall(SYS_pidfd_send_signal, s->pid_fd, SIGKILL, NULL, 0); /* or dead already */
+    CRASH_POINT("priv.kill.signalled");
 }

@@ -1,6 +1,7 @@
 #include "priv/helper.h"
 
 #include "base/cleanup.h"
+#include "base/crash.h"
 #include "base/fs.h"
 #include "base/num.h"
 
@@ -39,6 +40,7 @@ int state_write(struct helper *h, const char *id, const struct sandbox_record *r
     _cleanup_close_ int fd =
         openat(h->state_fd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     int r = fd < 0 ? -errno : fs_write_all(fd, text, (size_t)n);
+    CRASH_POINT("priv.state.written");
     if (r == 0 && renameat(h->state_fd, tmp, h->state_fd, id) < 0)
         r = -errno;
     if (r < 0) {

@@ -6,6 +6,7 @@
  * A start from a template and, later, from a paused sandbox differ in the artifact only.
  */
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/random.h"
 #include "image/template.h"
 #include "sandbox/sandbox_internal.h"
@@ -129,6 +130,7 @@ static int object_make(struct sandbox_manager *m, const struct sandbox_spec *spe
     sb->started_wall_ns = sb->created_wall_ns;
     sb->end = sb->planned = life_end_after((uint64_t)sb->timeout_s * NS_PER_S);
     claim(sb);
+    CRASH_POINT("daemon.create.object");
     *ret = take_ptr(&sb);
     return 0;
 }
@@ -201,6 +203,7 @@ static bool goes_on(struct sandbox *sb, const struct err *err)
 
 static void on_row(struct sandbox *sb, const struct err *err)
 {
+    CRASH_POINT("daemon.create.row");
     if (!goes_on(sb, err))
         return;
     struct driver_start start;
@@ -208,6 +211,7 @@ static void on_row(struct sandbox *sb, const struct err *err)
     undo_push(sb, UNDO_INSTANCE);
     manager_op_begin(sb->m);
     sb->m->o.driver->ops->start(sb->m->o.driver, &start, on_started, sb);
+    CRASH_POINT("daemon.create.asked");
     explicit_bzero(&start, sizeof(start));
 }
 
@@ -215,6 +219,7 @@ static void on_started(void *user, const struct driver_instance *inst, const str
 {
     struct sandbox *sb = user;
     struct sandbox_manager *m = sb->m;
+    CRASH_POINT("daemon.create.started");
     if (err == NULL)
         sb->inst = *inst;
     if (goes_on(sb, err))
@@ -224,6 +229,7 @@ static void on_started(void *user, const struct driver_instance *inst, const str
 
 static void on_inited(struct sandbox *sb, int ok)
 {
+    CRASH_POINT("daemon.create.inited");
     (void)ok; /* the reason is in sb: why, exited, kill_asked */
     explicit_bzero(sb->envs_json, strlen(sb->envs_json));
     if (!goes_on(sb, NULL))
@@ -236,6 +242,7 @@ static void on_inited(struct sandbox *sb, int ok)
 
 static void on_running(struct sandbox *sb, const struct err *err)
 {
+    CRASH_POINT("daemon.create.running");
     if (!goes_on(sb, err))
         return;
     registry_show(sb);
@@ -248,4 +255,5 @@ static void on_running(struct sandbox *sb, const struct err *err)
     sandbox_info_cb created = sb->created;
     sb->created = NULL;
     created(sb->created_user, &info, NULL);
+    CRASH_POINT("daemon.create.answered");
 }

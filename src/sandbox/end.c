@@ -8,6 +8,7 @@
  * the object stays in `killing`, invisible, and a restart would reap it too.
  */
 #include "base/clock.h"
+#include "base/crash.h"
 #include "sandbox/sandbox_internal.h"
 
 #include <assert.h>
@@ -49,12 +50,14 @@ static void answer_waiters(struct sandbox *sb, const struct err *err)
 static void gone(struct sandbox *sb)
 {
     struct sandbox_manager *m = sb->m;
+    CRASH_POINT("daemon.end.row-deleted");
     manager_op_begin(m); /* the manager outlives the answers */
     sb->wake_mono_ns = 0;
     registry_remove(sb);
     manager_notice(m, sb->id, "gone");
     answer_creation(sb);
     answer_waiters(sb, NULL);
+    CRASH_POINT("daemon.end.answered");
     adopt_settled(sb);
     sandbox_free(sb);
     manager_op_end(m);
@@ -85,6 +88,7 @@ static void on_stopped(void *user, const struct err *err)
 {
     struct sandbox *sb = user;
     struct sandbox_manager *m = sb->m;
+    CRASH_POINT("daemon.end.stopped");
     on_step(sb, err);
     manager_op_end(m);
 }
@@ -102,6 +106,7 @@ void sandbox_teardown(struct sandbox *sb)
     case UNDO_INSTANCE:
         manager_op_begin(sb->m);
         sb->m->o.driver->ops->stop(sb->m->o.driver, sb->id, on_stopped, sb);
+        CRASH_POINT("daemon.end.asked");
         break;
     case UNDO_MAX_:
         break;
@@ -120,9 +125,11 @@ static void cut_links(struct sandbox *sb)
 static void on_killing(struct sandbox *sb, const struct err *err)
 {
     assert(err == NULL); /* see sandbox_set_state() */
+    CRASH_POINT("daemon.end.killing");
     (void)err;
     registry_hide(sb);
     cut_links(sb);
+    CRASH_POINT("daemon.end.cut");
     sandbox_teardown(sb);
 }
 

@@ -10,6 +10,7 @@
  */
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/random.h"
 #include "sandbox/microvm/microvm_internal.h"
 
@@ -72,6 +73,7 @@ static void boot(struct image *i)
     i->boots++;
     microvm_notice(i->v, start.id, "boots template %s for its snapshot", i->template_id);
     (void)machine_make(i, &start, false, NULL, NULL);
+    CRASH_POINT("daemon.image.boots");
     explicit_bzero(&start, sizeof(start));
 }
 
@@ -138,6 +140,7 @@ static void answer_all(struct image *i, const struct err *err)
 void image_booted(struct image *i, const struct err *err)
 {
     i->state = err == NULL ? IMAGE_READY : IMAGE_UNKNOWN;
+    CRASH_POINT("daemon.image.booted");
     if (err != NULL)
         i->boots = 0;
     answer_all(i, err);
@@ -194,6 +197,7 @@ void image_refill(struct image *i)
         return;
     start_of(i, DRIVER_MACHINE_CLONE, &start);
     (void)machine_make(i, &start, true, NULL, NULL);
+    CRASH_POINT("daemon.pool.refilled");
     explicit_bzero(&start, sizeof(start));
 }
 

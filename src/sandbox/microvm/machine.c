@@ -1,6 +1,7 @@
 /* The steps of one QEMU; its states are in microvm_internal.h. */
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/log.h"
 #include "http/client.h"
 #include "priv/protocol.h"
@@ -30,11 +31,58 @@ bool machine_is_boot(const struct machine *m)
     return m->start.kind == DRIVER_MACHINE_BOOT;
 }
 
+/* A name for each, because a name is a literal. */
+static void crash_in(enum machine_state state)
+{
+    switch (state) {
+    case MACHINE_OPENING:
+        CRASH_POINT("daemon.machine.opening");
+        break;
+    case MACHINE_LOADING:
+        CRASH_POINT("daemon.machine.loading");
+        break;
+    case MACHINE_WARMING:
+        CRASH_POINT("daemon.machine.warming");
+        break;
+    case MACHINE_SETTLING:
+        CRASH_POINT("daemon.machine.settling");
+        break;
+    case MACHINE_SAVING:
+        CRASH_POINT("daemon.machine.saving");
+        break;
+    case MACHINE_KEEPING:
+        CRASH_POINT("daemon.machine.keeping");
+        break;
+    case MACHINE_STOPPING:
+        CRASH_POINT("daemon.machine.stopping");
+        break;
+    case MACHINE_WAITING:
+        CRASH_POINT("daemon.machine.waiting");
+        break;
+    case MACHINE_CLAIMED:
+        CRASH_POINT("daemon.machine.claimed");
+        break;
+    case MACHINE_RESUMING:
+        CRASH_POINT("daemon.machine.resuming");
+        break;
+    case MACHINE_RUNNING:
+        CRASH_POINT("daemon.machine.running");
+        break;
+    case MACHINE_ENDING:
+        CRASH_POINT("daemon.machine.ending");
+        break;
+    case MACHINE_STARTING:
+    case MACHINE_STATE_MAX_:
+        break;
+    }
+}
+
 void machine_set_state(struct machine *m, enum machine_state state, unsigned deadline_ms)
 {
     assert(state > m->state || m->state == MACHINE_STARTING);
     m->state = state;
     m->deadline_ns = deadline_ms == 0 ? 0 : clock_monotonic_ns() + deadline_ms * NS_PER_MS;
+    crash_in(state);
 }
 
 /* ---- existence ---- */
