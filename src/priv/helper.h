@@ -73,6 +73,7 @@ struct sandbox {
     struct meters meters;
     pid_t remover_pid; /* LIFE_CLEANING */
     int remover_fd;
+    unsigned removers; /* how many there were */
     struct watch remover_watch;
     uint32_t kind; /* enum priv_kind */
     bool stopped;  /* by request: no exit event */

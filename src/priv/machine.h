@@ -93,6 +93,8 @@ int machine_draft_commit(int snapshots_fd, int disks_fd, const char *id, struct 
 void machine_memories_drop(struct helper *h);
 /* After a start: drafts and disks that belong to nothing are removed. */
 void machine_reap(struct helper *h);
+/* The same for disks alone, at any time: those that neither a snapshot nor a draft names. */
+void machine_reap_kept(struct helper *h);
 
 /* machine_host.c */
 int machines_open(struct helper *h, struct err *err);

@@ -4,7 +4,8 @@
  *
  * Publication: the disk is kept under a name of its own and the folder appears by rename, so that
  * memory, devices and disk of one moment are always seen together. What a crash leaves is a draft or a
- * disk that no manifest names; the next start removes both.
+ * disk that no manifest names; the next start removes both, and the death of who publishes is followed by
+ * another process that does.
  */
 #include "priv/machine.h"
 
@@ -210,7 +211,7 @@ static int replace(int snapshots_fd, int disks_fd, const char *from, const char 
         r = -errno;
     CRASH_POINT("priv.snapshot.renamed");
     if (r == 0 && old[0] != '\0')
-        (void)disk_kept_remove(disks_fd, old); /* else the next start does it */
+        (void)disk_kept_remove(disks_fd, old); /* else machine_reap_kept() does it, some time */
     return r;
 }
 
@@ -265,7 +266,7 @@ static void compare_kept(void *user, const char *name)
     struct kept_search *k = user;
     char kept[SANDBOX_ID_LEN + 1];
     _cleanup_buf_ struct buf text = BUF_INIT(MACHINE_MANIFEST_BYTES);
-    if (!id_is_template(name))
+    if (!id_is_template(name) && !slice_has_prefix(slice_str(name), draft_prefix))
         return;
     _cleanup_close_ int dir =
         openat(k->h->machines.snapshots_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -299,10 +300,16 @@ static void reap_qmp(void *user, const char *name)
         (void)unlinkat(h->machines.qmp_fd, name, 0);
 }
 
+void machine_reap_kept(struct helper *h)
+{
+    if (disks_each_kept(&h->disks, reap_kept, h) < 0)
+        log_warning("the disks of snapshots could not be looked through");
+}
+
 void machine_reap(struct helper *h)
 {
     if (each_folder(h->machines.snapshots_fd, reap_draft, h) < 0 ||
-        disks_each_kept(&h->disks, reap_kept, h) < 0 ||
         each_folder(h->machines.qmp_fd, reap_qmp, h) < 0)
         log_warning("what machines of the last run left could not be looked through");
+    machine_reap_kept(h);
 }

@@ -30,8 +30,10 @@
 #include <unistd.h>
 
 enum {
-    REMOVER_NOT_KEPT = 2
-}; /* its exit status: the files are removed, but there is no snapshot */
+    REMOVER_NOT_KEPT = 2, /* its exit status: the files are removed, but there is no snapshot */
+    REMOVERS_MAX =
+        3, /* one after the other: somebody may end one, the kernel for want of memory too */
+};
 
 static const char *const life_names[] = {
     [LIFE_STARTING] = "starting",
@@ -214,22 +216,6 @@ static void finished(struct sandbox *s)
     sandbox_forget(s);
 }
 
-static void on_removed(struct watch *w, uint32_t events)
-{
-    struct sandbox *s = container_of(w, struct sandbox, remover_watch);
-    siginfo_t info = {0};
-    (void)events;
-    int r = waitid(P_PIDFD, (id_t)s->remover_fd, &info, WEXITED);
-    CRASH_POINT("priv.end.removed");
-    bool exited = r == 0 && info.si_code == CLD_EXITED;
-    s->not_kept = s->commit && !(exited && info.si_status == 0);
-    if (exited && (info.si_status == 0 || info.si_status == REMOVER_NOT_KEPT))
-        s->parts &= ~(unsigned)PART_FILES;
-    else
-        log_error("sandbox %s: its files could not be removed; left to the next start", s->id);
-    finished(s);
-}
-
 /*
  * Keeps standard error and the folders alone: with a copy of a client's connection, that would not
  * end with this program, and its client would wait for as long as the removal takes.
@@ -256,8 +242,11 @@ static _Noreturn void remover_run(const struct sandbox *s)
     _exit(r < 0 ? 1 : kept < 0 ? REMOVER_NOT_KEPT : 0);
 }
 
+static void on_removed(struct watch *w, uint32_t events);
+
 static int start_remover(struct sandbox *s)
 {
+    s->removers++;
     s->remover_pid = fork();
     if (s->remover_pid < 0)
         return -errno;
@@ -269,6 +258,38 @@ static int start_remover(struct sandbox *s)
     if (r < 0)
         s->remover_fd = fd_close(s->remover_fd);
     return r;
+}
+
+/* The next one removes what the first has left, and keeps nothing: its snapshot may be half made. */
+static bool remove_again(struct sandbox *s)
+{
+    helper_unwatch(s->helper, s->remover_fd);
+    s->remover_fd = fd_close(s->remover_fd);
+    s->commit = false;
+    if (s->removers >= REMOVERS_MAX || start_remover(s) < 0)
+        return false;
+    log_warning("sandbox %s: who removed its files was killed; another one goes on", s->id);
+    return true;
+}
+
+static void on_removed(struct watch *w, uint32_t events)
+{
+    struct sandbox *s = container_of(w, struct sandbox, remover_watch);
+    siginfo_t info = {0};
+    (void)events;
+    int r = waitid(P_PIDFD, (id_t)s->remover_fd, &info, WEXITED);
+    CRASH_POINT("priv.end.removed");
+    bool exited = r == 0 && info.si_code == CLD_EXITED;
+    s->not_kept = s->not_kept || (s->commit && !(exited && info.si_status == 0));
+    if (exited && (info.si_status == 0 || info.si_status == REMOVER_NOT_KEPT))
+        s->parts &= ~(unsigned)PART_FILES;
+    else if (!exited && remove_again(s))
+        return;
+    else
+        log_error("sandbox %s: its files could not be removed; left to the next start", s->id);
+    if (s->not_kept)
+        machine_reap_kept(s->helper);
+    finished(s);
 }
 
 static void on_end(struct watch *w, uint32_t events)
