@@ -112,8 +112,12 @@ class Sandbox:
     """One sandbox. `client` is for short requests; each abuse gets a connection of its own."""
 
     def __init__(self, server, **fields):
-        self.server, self.client = server, Client(server)
-        self.info = self.client.api("POST", "/v2/sandboxes", {"templateID": "base", "timeout": 600, **fields})
+        client = Client(server)
+        self.take(server, client, client.api("POST", "/v2/sandboxes", {"templateID": "base", "timeout": 600, **fields}))
+
+    def take(self, server, client, info):
+        """For one that is there already: info is what the API says of it."""
+        self.server, self.client, self.info = server, client, info
         self.id = self.info["sandboxID"]
         self.guest = [("E2b-Sandbox-Id", self.id), ("E2b-Sandbox-Port", str(ENVD_PORT)),
                       ("X-Access-Token", self.info["envdAccessToken"])]
