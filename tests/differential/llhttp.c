@@ -55,6 +55,7 @@ static const struct {
     {"malformed status line", "llhttp skips empty lines before a response"},
     {"malformed HTTP version", "llhttp also reads ICE and RTSP"},
     {"a body where the status forbids it", "llhttp ignores the field"},
+    {"too many header fields", "llhttp leaves the number of fields to its user"},
     {"malformed chunk", "llhttp takes bare LF and more in sizes and extensions"},
 };
 
