@@ -1,6 +1,8 @@
 /* Only in a build with -Dcrash_points=true. */
 #include "base/crash.h"
 
+#ifdef SILICA_CRASH_POINTS
+
 #include "base/cleanup.h"
 #include "base/fs.h"
 #include "base/num.h"
@@ -100,3 +102,5 @@ void crash_point(const char *name)
     }
     errno = saved;
 }
+
+#endif
