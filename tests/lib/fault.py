@@ -223,6 +223,10 @@ class Rig:
             box.take(self.server, abuse.Client(self.server), info)
             try:
                 box.run_true()
+            except (OSError, RuntimeError):
+                # Its first process may just have been killed: then it is to be gone.
+                silica.wait_until(lambda path=f"/sandboxes/{id_}": self.server.request("GET", path)[0] == 404, 10,
+                                  f"{id_}, which does not answer, is gone")
             finally:
                 box.client.close()
 
