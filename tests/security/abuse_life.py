@@ -65,6 +65,7 @@ PIDS_MAX, MEMORY_SLACK = 1024, 1.05  # the kernel may charge a little above the 
 # Floods: one of packets to a denied address, none of which leaves; one of connections, of which few are made.
 FLOODS = {"udp", "tcp"}
 LEAVING_MAX_PER_S = 2000
+LEAVING_LOOKS = 10
 IN_SLOW = {"cpu", "naps", "bomb", "memory", "pipes", "fds", "output"}
 
 
@@ -100,11 +101,14 @@ def few_leave(server):
     def packets():
         links = pathlib.Path("/sys/class/net").glob(f"sil{server.instance}s*")
         return sum(int((link / "statistics/rx_packets").read_text(encoding="ascii")) for link in links)
-    before, began = packets(), time.monotonic()
-    time.sleep(1)
-    per_s = (packets() - before) / (time.monotonic() - began)
-    print(f"# {per_s:.0f} packets a second come out of all sandboxes")
-    assert per_s < LEAVING_MAX_PER_S, per_s
+    for _ in range(LEAVING_LOOKS):  # a flood begins with the burst that its limits give it
+        before, began = packets(), time.monotonic()
+        time.sleep(1)
+        per_s = (packets() - before) / (time.monotonic() - began)
+        print(f"# {per_s:.0f} packets a second come out of all sandboxes")
+        if per_s < LEAVING_MAX_PER_S:
+            return
+    raise AssertionError(per_s)
 
 
 def ipc_has_room():
