@@ -178,7 +178,7 @@ static void test_ends_while_waiting(void **state)
     close_driver(0);
 }
 
-/* Between claim and start: the creation is told, and nothing is left. */
+/* Between claim and start: another takes its place, and the creation goes well. */
 static void test_ends_while_claimed(void **state)
 {
     (void)state;
@@ -200,8 +200,8 @@ static void test_ends_while_claimed(void **state)
         until(a.calls > 0);
         idle();
         assert_int_equal(a.calls, 1);
-        if (a.ok)
-            stop_now(s.id);
+        assert_true(a.ok); /* another took its place */
+        stop_now(s.id);
         close_driver(0);
     }
 }
@@ -220,6 +220,33 @@ static void test_pool_backs_off(void **state)
     until(machine_in(MACHINE_WAITING) != NULL);
     struct microvm_counts n;
     until((microvm_count(w.d, &n), n.waiting == 2));
+    close_driver(0);
+}
+
+/* While it is told to run on: another of the same name takes its place, and the creation goes well. */
+static void test_ends_while_resuming(void **state)
+{
+    struct answer a = {0};
+    const struct driver_exit why = {.cause = DRIVER_EXIT_SIGNAL, .reason = "killed by signal 9"};
+    (void)state;
+    open_driver(1);
+    one_waits();
+    struct driver_start s = start_of(ID_A);
+    assert_true(w.d->ops->claim(w.d, &s));
+    w.mute = "cont";
+    w.d->ops->start(w.d, &s, on_started, &a);
+    until(machine_in(MACHINE_RESUMING) != NULL);
+    idle();
+    assert_int_equal(a.calls, 0);
+    w.mute = NULL;
+    qemu_end(qemu_of(s.id));
+    qemu_of(s.id)->used = false;
+    w.helper.on_exit(w.helper.on_exit_user, s.id, &why);
+    until(a.calls > 0);
+    assert_true(a.ok);
+    assert_int_equal(w.exits, 0);
+    assert_int_equal(machine_of(MACHINE_RUNNING)->pooled, false);
+    stop_now(s.id);
     close_driver(0);
 }
 
@@ -639,6 +666,7 @@ int main(void)
         T(test_claim),
         T(test_ends_while_waiting),
         T(test_ends_while_claimed),
+        T(test_ends_while_resuming),
         T(test_pool_backs_off),
         T(test_exit_reasons),
         T(test_stop_in_every_state),

@@ -92,7 +92,7 @@ struct machine *machine_find(struct microvm *v, const char *id)
     list_for_each_safe(it, next, &v->machines)
     {
         struct machine *m = container_of(it, struct machine, node);
-        if (strcmp(m->start.id, id) == 0)
+        if (!m->gone && strcmp(m->start.id, id) == 0)
             return m;
     }
     return NULL;
@@ -133,10 +133,28 @@ void machine_forget(struct machine *m)
     microvm_check_closed(v);
 }
 
+/*
+ * A creation that claimed a waiting machine does not suffer from its end: when nothing is left of it,
+ * another clone of the same id takes its place.
+ */
+static bool is_replaced(const struct machine *m)
+{
+    return m->pooled && m->started != NULL && !m->v->closing;
+}
+
+static void replace(struct machine *m)
+{
+    started_fn started = m->started;
+    m->started = NULL;
+    image_start(m->image, &m->start, started, m->started_user);
+}
+
 /* Nothing of it is left outside of this program. */
 void machine_gone(struct machine *m)
 {
     m->gone = true;
+    if (is_replaced(m))
+        replace(m);
     http_fetch_abort(m->talk); /* who would answer is no more */
     qmp_close(m->qmp);
     m->qmp = NULL;
@@ -195,6 +213,8 @@ void machine_stop(struct machine *m, void (*done)(void *user, const struct err *
 static void answer(struct machine *m, const struct err *err)
 {
     started_fn started = m->started;
+    if (err != NULL && is_replaced(m))
+        return;
     m->started = NULL;
     if (started != NULL)
         started(m->started_user, err == NULL ? &m->inst : NULL, err);

@@ -90,7 +90,14 @@ void machine_claim(struct machine *m)
 
 void machine_resume(struct machine *m, started_fn started, void *user)
 {
+    struct err err;
     m->started = started;
     m->started_user = user;
-    machine_run_on(m);
+    if (m->state == MACHINE_CLAIMED && m->qmp != NULL) {
+        machine_run_on(m);
+        return;
+    }
+    /* It ended since it was claimed: another takes its place when it is gone. */
+    (void)err_set(&err, -EPIPE, ERR_INTERNAL, "the virtual machine's monitor is gone");
+    machine_fail(m, &err);
 }

@@ -78,7 +78,7 @@ static void microvm_start(struct driver *d, const struct driver_start *asked, st
     struct image *i = image_get(v, start.artifact.template_id, &start.limits);
     struct machine *m = machine_find(v, start.id);
     start.kind = DRIVER_MACHINE_CLONE;
-    if (m != NULL && m->state == MACHINE_CLAIMED && m->qmp != NULL) {
+    if (m != NULL && m->pooled && m->state >= MACHINE_CLAIMED) {
         v->claimed++;
         machine_resume(m, done, user);
     } else {
