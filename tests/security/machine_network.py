@@ -29,6 +29,7 @@ ENVD_PORT, HOST_PORT = 49983, 7777
 SYN, SYN_ACK = 2, 0x12
 IPV4, IPV6, ARP, VLAN = 0x0800, 0x86DD, 0x0806, 0x8100
 FLOOD_FRAMES, FRAMES_A_QUESTION = 400, 40
+RATE_MIN, RATE_BURST_BYTES, RATE_FRAMES, RATE_DATA, FRAMES_BIG_A_QUESTION = 1024, 262144, 600, 1300, 5
 random.seed(20260731)
 
 
@@ -242,6 +243,25 @@ def garbage(tap, w, o, h):
     tap.equal(o.tell("count"), before, "and nothing of it arrived")
 
 
+def rates(tap, h, c, o):
+    """Bytes a second of a machine are those of its request: a bucket full at first, then drops. As many frames of
+    another, without a limit, all arrive."""
+    def came(rate):
+        w = Wire(h, c.start(kind=harness.CLONE, rate=rate), o)
+        frame = ether(ip(INNER, PUBLIC, 17, udp(PORT, b"x" * RATE_DATA)))
+        before = o.tell("count")
+        for _ in range(RATE_FRAMES // FRAMES_BIG_A_QUESTION):
+            w.send(*[frame] * FRAMES_BIG_A_QUESTION)
+        time.sleep(0.5)
+        n = o.tell("count") - before
+        c.stop(w.inst.id)
+        return n
+    limited, free = came(RATE_MIN), came(0)
+    most = RATE_BURST_BYTES // RATE_DATA + 1
+    tap.ok(limited <= most, f"at a low rate no more than {most} large datagrams come out", f"{limited} of {RATE_FRAMES}")
+    tap.ok(free >= RATE_FRAMES * 9 // 10, "without a limit they do", f"{free} of {RATE_FRAMES}")
+
+
 def main():
     harness.need_root()
     outside.enter_host()
@@ -263,6 +283,7 @@ def main():
             resolution(tap, w)
             dns(tap, w, alone, h)
             garbage(tap, w, o, h)
+            rates(tap, h, c, o)
             for wire in (w, other, alone):
                 c.stop(wire.inst.id)
             left = [line for line in h.snapshot() if line not in before and "machine/snapshots" not in line and "kept" not in line]
